@@ -1,0 +1,29 @@
+import { CptClient } from '@pai-cpt/sdk';
+import type { Command } from 'commander';
+import { environment } from './node.ts';
+
+/** Where PAI is; every command that talks to it has these options. */
+export interface ConnectOptions {
+  region?: string;
+  endpoint?: string;
+  workspace?: string;
+}
+
+/** Adds the connection options to a command. */
+export function withConnection(command: Command): Command {
+  return command
+    .option('--region <id>', 'region, for example cn-hangzhou (PAI_REGION)')
+    .option('--endpoint <url>', 'another endpoint for all products, for example a pai-local (PAI_ENDPOINT)')
+    .option('--workspace <id>', 'PAI workspace (PAI_WORKSPACE_ID)');
+}
+
+/** A client for the options, the environment, and the default credential chain, in this order. */
+export function connect(options: ConnectOptions): CptClient {
+  const endpoint = options.endpoint ?? environment('PAI_ENDPOINT');
+  const workspaceId = options.workspace ?? environment('PAI_WORKSPACE_ID');
+  return new CptClient({
+    regionId: options.region ?? environment('PAI_REGION') ?? 'cn-hangzhou',
+    ...(endpoint ? { endpoint } : {}),
+    ...(workspaceId ? { workspaceId } : {}),
+  });
+}

@@ -1,0 +1,33 @@
+import { runCli } from '@pai-cpt/core/node';
+import { Command, CommanderError } from 'commander';
+import { registerDemo } from './demo/demo-command.ts';
+import { registerDeploy } from './deploy.ts';
+import { registerJobs } from './jobs.ts';
+import { registerPlan } from './plan.ts';
+import { registerSubmit } from './submit.ts';
+import { registerWatch } from './watch.ts';
+
+await runCli(async () => {
+  let exitCode = 0;
+  const exit = (code: number) => {
+    exitCode = code;
+  };
+  const program = new Command('cpt')
+    .description('Continued pre-training of large language models on Alibaba Cloud PAI')
+    .version('0.1.0')
+    .exitOverride();
+  registerPlan(program, exit);
+  registerSubmit(program);
+  registerWatch(program, exit);
+  registerJobs(program);
+  registerDeploy(program);
+  registerDemo(program);
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    // Help and version end here with code 0; commander has already printed what is wrong with the arguments.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  return exitCode;
+});
