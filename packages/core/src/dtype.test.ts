@@ -29,6 +29,7 @@ describe('castDtype', () => {
     const shifted = new Uint8Array(5);
     shifted.set([0x00, 0x00, 0x80, 0x3f], 1);
     expect(as16(castDtype(shifted.subarray(1), 'F32', 'BF16'))).toEqual([0x3f80]);
+    expect(as16(castDtype(Buffer.from(shifted.buffer, 1, 4), 'F32', 'BF16'))).toEqual([0x3f80]);
   });
 
   it('returns the same bytes for equal dtypes and refuses a pair it does not know', () => {

@@ -62,13 +62,13 @@ function f32ToBf16(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(output.buffer);
 }
 
-/** A view on the same bytes, or on a copy where their offset is not a multiple of the element size. */
+/** A view on the same bytes, or on a copy where their offset is no multiple of the element size (`slice` of a Buffer copies nothing). */
 function aligned16(bytes: Uint8Array): Uint16Array {
-  const source = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  const source = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint16Array(source.buffer, source.byteOffset, source.byteLength / 2);
 }
 
 function aligned32(bytes: Uint8Array): Uint32Array {
-  const source = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const source = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint32Array(source.buffer, source.byteOffset, source.byteLength / 4);
 }

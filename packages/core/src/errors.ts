@@ -98,7 +98,9 @@ export const ERRORS = {
   CPT_FORMAT_MMAP_MAGIC: badFile('A file is not a Megatron MMIDIDX index.'),
   CPT_FORMAT_MMAP_POINTER: badFile('An .idx file points outside its .bin file, or between two tokens.'),
   CPT_FORMAT_MMAP_TOKEN_RANGE: badFile('A stored token id is outside 32 bits.'),
-  CPT_FORMAT_MMAP_TRAILING: badFile('An .idx file goes on after its arrays, by neither zero nor one byte per sequence.'),
+  CPT_FORMAT_MMAP_TRAILING: badFile(
+    'An .idx file goes on after its arrays, by neither zero nor one byte per sequence.',
+  ),
   CPT_FORMAT_MMAP_VERSION: badFile('An .idx file has a version other than 1.'),
   CPT_FORMAT_SIDECAR: badFile('The .json file beside a dataset is not one that this project wrote.'),
   CPT_FORMAT_TEXT_MISSING: badFile('A JSONL object has no text, or no list of texts, under the key asked for.'),
@@ -116,7 +118,9 @@ export const ERRORS = {
   CPT_UNSUPPORTED_MODEL: notYet('The model uses a feature that the converter does not handle.'),
   CPT_UNSUPPORTED_RESUME: notYet('Training cannot start from an existing checkpoint yet.'),
   CPT_UNSUPPORTED_CAST: notYet('No conversion exists between these two dtypes.'),
-  CPT_UNSUPPORTED_RUN: notYet('The model, its dtype or its division over ranks is one that model-runner cannot compute.'),
+  CPT_UNSUPPORTED_RUN: notYet(
+    'The model, its dtype or its division over ranks is one that model-runner cannot compute.',
+  ),
   CPT_UNSUPPORTED_TORCH_LEGACY: notYet('A torch file of before 1.6, not in zip form.'),
   CPT_UNSUPPORTED_TORCHSCRIPT: notYet('A TorchScript archive: a program, not a checkpoint.'),
   CPT_UNSUPPORTED_BYTE_ORDER: notYet('The data of a torch file is big-endian.'),
@@ -136,7 +140,11 @@ export const ERRORS = {
 
   // Training on this machine.
   CPT_TRAIN_DIVERGED: entry(422, false, 'The loss or the gradient of a training run is no longer a finite number.'),
-  CPT_TRAIN_PEER_LOST: entry(502, true, 'A replica of a training job ended, or was never one, before the job was done.'),
+  CPT_TRAIN_PEER_LOST: entry(
+    502,
+    true,
+    'A replica of a training job ended, or was never one, before the job was done.',
+  ),
 
   // PAI refused or failed.
   CPT_PAI_THROTTLED: entry(429, true, 'PAI limits the rate of calls; details.retryAfterMs is the wait it asks.'),

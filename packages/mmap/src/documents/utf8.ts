@@ -1,0 +1,42 @@
+import { isUtf8 } from 'node:buffer';
+import { FormatError } from '@pai-cpt/core';
+
+/**
+ * The text of UTF-8 bytes.
+ * @param byteOffset where `bytes` begin in `file`.
+ * @throws FormatError `CPT_FORMAT_UTF8` with the offset of the first wrong byte: a decoder alone says only that there is one, and
+ * a lenient one puts U+FFFD into the training data.
+ */
+export function decodeUtf8(bytes: Uint8Array, file: string, byteOffset: number, line?: number): string {
+  if (isUtf8(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  const at = firstInvalidByte(bytes);
+  const found = Buffer.from(bytes.subarray(at, at + 4)).toString('hex');
+  const where = line === undefined ? `${file}:${byteOffset + at}` : `${file}:${line}:${byteOffset + at}`;
+  throw new FormatError(
+    'CPT_FORMAT_UTF8',
+    `${where}: not UTF-8 (bytes ${found}); convert the file, for example with iconv`,
+    {
+      file,
+      byteOffset: byteOffset + at,
+      line,
+    },
+  );
+}
+
+/** Index of the first byte of the first malformed character; the length when there is none. */
+export function firstInvalidByte(bytes: Uint8Array): number {
+  let at = 0;
+  while (at < bytes.byteLength) {
+    const length = characterLength(bytes[at] as number);
+    if (length === 0 || !isUtf8(bytes.subarray(at, at + length))) return at;
+    at += length;
+  }
+  return at;
+}
+
+function characterLength(lead: number): number {
+  if (lead < 0x80) return 1;
+  if (lead >= 0xc2 && lead < 0xe0) return 2;
+  if (lead >= 0xe0 && lead < 0xf0) return 3;
+  return lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+}
