@@ -10,7 +10,7 @@ const ALLOWED: Record<string, string[]> = {
   sdk: ['core'],
   'model-runner': ['core', 'safetensors'],
   'ckpt-convert': ['core', 'safetensors', 'torch-checkpoint', 'model-runner', 'mmap'],
-  'pai-local': ['core', 'mmap', 'ckpt-convert', 'model-runner'],
+  'pai-local': ['core', 'safetensors', 'mmap', 'ckpt-convert', 'model-runner'],
   api: ['core', 'sdk'],
   cli: ['core', 'sdk', 'api', 'mmap', 'ckpt-convert', 'pai-local'],
 };

@@ -122,7 +122,7 @@ def demo_model():
     folder = os.path.join(DEMO, "nas/demo-nas/models/qwen2-tiny-cpt")
     model, complaints = load_model(folder)
     check("demo model: transformers loads every tensor", not complaints, " ".join(complaints))
-    spec = json.load(open(os.path.join(DEMO, "run-spec.json"), encoding="utf8"))
+    spec = json.load(open(os.path.join(ROOT, "examples/qwen2-tiny.json"), encoding="utf8"))
     length = spec["hyperParameters"]["sequence_length"]
     stream = [token for document in read_dataset(os.path.join(DEMO, "nas/demo-nas/data/dataset_valid")) for token in document]
     windows = torch.tensor([stream[i * length:i * length + length + 1] for i in range((len(stream) - 1) // length)])

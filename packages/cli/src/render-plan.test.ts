@@ -25,7 +25,7 @@ const plain = (text: string) => text.replaceAll(new RegExp(`${String.fromCharCod
 describe('renderPlan', () => {
   it('shows figures, findings with advice, and the verdict', () => {
     expect(plain(renderPlan(plan)).split('\n')).toEqual([
-      '50 iterations, 5 of them warm-up; 0 checkpoints',
+      '50 iterations, 5 of them warm-up; checkpoints saved: 0',
       '32,768 tokens an iteration, 1,638,400 in all = 0.50 epochs of the dataset',
       'warn  P9  nothing is saved before the end',
       '          save every 25',

@@ -8,7 +8,7 @@ const LEVELS = { block: pc.red('block'), warn: pc.yellow('warn '), info: pc.dim(
 export function renderPlan(plan: Plan): string {
   const epochs = plan.epochs === undefined ? '' : ` = ${plan.epochs.toFixed(2)} epochs of the dataset`;
   const lines = [
-    `${count(plan.iterations)} iterations, ${count(plan.warmupIterations)} of them warm-up; ${count(plan.saves)} checkpoints`,
+    `${count(plan.iterations)} iterations, ${count(plan.warmupIterations)} of them warm-up; checkpoints saved: ${count(plan.saves)}`,
     `${count(plan.tokensPerIteration)} tokens an iteration, ${count(plan.tokens)} in all${epochs}`,
   ];
   for (const finding of plan.findings) {

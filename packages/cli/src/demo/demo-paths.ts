@@ -12,6 +12,7 @@ export interface DemoPaths {
   readonly paiState: string;
   readonly database: string;
   readonly runSpec: string;
+  readonly serviceSpec: string;
   readonly lossPoints: string;
   readonly report: string;
 }
@@ -33,7 +34,8 @@ export function demoPaths(root: string): DemoPaths {
     model: join(nas, NAS, 'models/qwen2-tiny-cpt'),
     paiState: join(work, 'pai-local'),
     database: join(work, 'database'),
-    runSpec: join(work, 'run-spec.json'),
+    runSpec: resolve(root, 'examples/qwen2-tiny.json'),
+    serviceSpec: resolve(root, 'examples/qwen2-tiny-service.json'),
     lossPoints: join(work, 'loss.jsonl'),
     report: join(work, 'report.json'),
   };

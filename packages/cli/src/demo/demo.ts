@@ -7,6 +7,7 @@ import {
   makeFolder,
   print,
   programPath,
+  readJsonFile,
   removeFolder,
   runProgram,
   type ServerProcess,
@@ -15,7 +16,6 @@ import {
   writeJsonFile,
 } from '../node.ts';
 import { type DemoPaths, demoPaths, REGION } from './demo-paths.ts';
-import { demoRunSpec, demoServiceSpec } from './demo-spec.ts';
 import { promptFromCorpus, serveAndAsk } from './deploy-stage.ts';
 import type { BuildOutput, ConversionOutput, PlanOutput, VerifyOutput } from './program-output.ts';
 import { walkRest } from './rest.ts';
@@ -48,8 +48,9 @@ async function walk(paths: DemoPaths, servers: ServerProcess[], signal: AbortSig
   const stages = createStages(9);
   const mmap = programPath('@pai-cpt/mmap', 'cpt-mmap');
   const convert = programPath('@pai-cpt/ckpt-convert', 'ckpt-convert');
-  const runSpec = parseRunSpec(demoRunSpec);
-  await writeJsonFile(paths.runSpec, demoRunSpec);
+  const runSpecFile = await readJsonFile(paths.runSpec);
+  const runSpec = parseRunSpec(runSpecFile);
+  const serviceSpec = parseServiceSpec(await readJsonFile(paths.serviceSpec));
 
   const dataset = await stages.run(
     'data',
@@ -155,7 +156,7 @@ async function walk(paths: DemoPaths, servers: ServerProcess[], signal: AbortSig
   const prompt = await promptFromCorpus(paths.corpus);
   const served = await stages.run(
     'deploy',
-    () => serveAndAsk(client, parseServiceSpec(demoServiceSpec), prompt, signal),
+    () => serveAndAsk(client, serviceSpec, prompt, signal),
     (answer) =>
       `${JSON.stringify(prompt)} → ${JSON.stringify(answer.completion)}; ${answer.unauthorisedStatus} without the token`,
   );
@@ -173,7 +174,7 @@ async function walk(paths: DemoPaths, servers: ServerProcess[], signal: AbortSig
         ALIBABA_CLOUD_ACCESS_KEY_SECRET: KEY.accessKeySecret,
       });
       servers.push(server);
-      return { url: server.url, ...(await walkRest(server.url, job.jobId, demoServiceSpec.name, demoRunSpec)) };
+      return { url: server.url, ...(await walkRest(server.url, job.jobId, serviceSpec.name, runSpecFile)) };
     },
     (walked) =>
       `${walked.calls} calls on ${walked.url}: ${walked.jobs} job and its service listed, a second created once, stopped, deleted`,

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { CptError, FormatError, InvalidInputError } from '@pai-cpt/core';
 import { fileSource } from '@pai-cpt/core/node';
-import { createRustEngine } from './rust-engine.ts';
+import { parseBpeModel } from './bpe-model.ts';
+import { createRustEngine, type TokenizerEngine } from './rust-engine.ts';
 import type { Tokenizer } from './tokenizer.ts';
+import { createTypescriptEngine } from './typescript-engine.ts';
 
 const END_OF_TEXT = '<|endoftext|>';
 
@@ -15,7 +17,7 @@ const END_OF_TEXT = '<|endoftext|>';
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   const { file, bytes } = await readTokenizerFile(path);
-  const engine = await createRustEngine(bytes, file);
+  const engine = await createEngine(bytes, file);
   const eos = eosName(await readIfThere(join(dirname(file), 'tokenizer_config.json')), file);
   const eosToken = eos === undefined ? undefined : engine.tokenToId(eos);
   return {
@@ -27,6 +29,12 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     encode: engine.encode,
     decode: engine.decode,
   };
+}
+
+/** Our own engine where it covers the model exactly, the reference where it does not. */
+async function createEngine(bytes: Uint8Array, file: string): Promise<TokenizerEngine> {
+  const model = parseBpeModel(bytes, file);
+  return 'unsupported' in model ? createRustEngine(bytes, file) : createTypescriptEngine(model);
 }
 
 async function readTokenizerFile(path: string): Promise<{ file: string; bytes: Uint8Array }> {
