@@ -94,8 +94,7 @@ export function createScanWords(
       }
       let next = (at + length) | 0;
 
-      letters: {
-        if (kind === LETTER) break letters;
+      if (kind !== LETTER) {
         if (kind === NUMBER) {
           next = digitsFrom(next, maxDigits - 1, unsafe);
           if (next < 0) return restore(NEEDS_NFC);
@@ -117,47 +116,48 @@ export function createScanWords(
           if ((entry & unsafe) !== 0) return restore(NEEDS_NFC);
           followerKind = entry & CLASS_MASK;
         }
-        if (mayLead && followerKind === LETTER) break letters;
-        if (isGpt2 && mayLead && followerKind === NUMBER) {
-          next = digitsFrom(next, maxDigits, unsafe);
-          if (next < 0) return restore(NEEDS_NFC);
+        if (!mayLead || followerKind !== LETTER) {
+          if (isGpt2 && mayLead && followerKind === NUMBER) {
+            next = digitsFrom(next, maxDigits, unsafe);
+            if (next < 0) return restore(NEEDS_NFC);
+            ends[count++] = at = next;
+            continue;
+          }
+          if (kind === SPACE || kind === NEWLINE) {
+            const isBeforeSymbol = first === 0x20 && (followerKind === OTHER || followerKind === APOSTROPHE);
+            if (!isBeforeSymbol) {
+              let afterNewline = kind === NEWLINE ? next : 0;
+              let last = at; // begin of the run's last character
+              while (followerKind === SPACE || followerKind === NEWLINE) {
+                last = next;
+                next += follower < 0x80 ? 1 : follower < 0xe0 ? 2 : 3;
+                if (followerKind === NEWLINE) afterNewline = next;
+                follower = text[next] as number;
+                followerKind = byteClass[follower] as number;
+                if (followerKind === LEAD) followerKind = entryAt(next, follower) & CLASS_MASK;
+              }
+              // Up to the last newline; else all at the end of the text; else all but the last, which leads what follows.
+              if (!isGpt2 && afterNewline !== 0) at = afterNewline;
+              else at = next >= end || last === at ? next : last;
+              ends[count++] = at;
+              continue;
+            }
+          }
+          // Symbols: `next` is behind the first of them, or behind the space before them.
+          while (followerKind === OTHER || followerKind === APOSTROPHE) {
+            next += follower < 0x80 ? 1 : follower < 0xe0 ? 2 : follower < 0xf0 ? 3 : 4;
+            follower = text[next] as number;
+            followerKind = byteClass[follower] as number;
+            if (followerKind === LEAD) {
+              const entry = entryAt(next, follower);
+              if ((entry & unsafe) !== 0) return restore(NEEDS_NFC);
+              followerKind = entry & CLASS_MASK;
+            }
+          }
+          if (!isGpt2) while (text[next] === 10 || text[next] === 13) next++;
           ends[count++] = at = next;
           continue;
         }
-        if (kind === SPACE || kind === NEWLINE) {
-          const isBeforeSymbol = first === 0x20 && (followerKind === OTHER || followerKind === APOSTROPHE);
-          if (!isBeforeSymbol) {
-            let afterNewline = kind === NEWLINE ? next : 0;
-            let last = at; // begin of the run's last character
-            while (followerKind === SPACE || followerKind === NEWLINE) {
-              last = next;
-              next += follower < 0x80 ? 1 : follower < 0xe0 ? 2 : 3;
-              if (followerKind === NEWLINE) afterNewline = next;
-              follower = text[next] as number;
-              followerKind = byteClass[follower] as number;
-              if (followerKind === LEAD) followerKind = entryAt(next, follower) & CLASS_MASK;
-            }
-            // Up to the last newline; else all at the end of the text; else all but the last, which leads what follows.
-            if (!isGpt2 && afterNewline !== 0) at = afterNewline;
-            else at = next >= end || last === at ? next : last;
-            ends[count++] = at;
-            continue;
-          }
-        }
-        // Symbols: `next` is behind the first of them, or behind the space before them.
-        while (followerKind === OTHER || followerKind === APOSTROPHE) {
-          next += follower < 0x80 ? 1 : follower < 0xe0 ? 2 : follower < 0xf0 ? 3 : 4;
-          follower = text[next] as number;
-          followerKind = byteClass[follower] as number;
-          if (followerKind === LEAD) {
-            const entry = entryAt(next, follower);
-            if ((entry & unsafe) !== 0) return restore(NEEDS_NFC);
-            followerKind = entry & CLASS_MASK;
-          }
-        }
-        if (!isGpt2) while (text[next] === 10 || text[next] === 13) next++;
-        ends[count++] = at = next;
-        continue;
       }
 
       // A run of letters from `next`; ASCII ones four at a time, three-byte ones with cuts between them.
