@@ -1,0 +1,106 @@
+import { posix } from 'node:path';
+import { invalidParameter } from './api-error.ts';
+import { isRecord } from './parameters.ts';
+
+/** A folder of the host that a process is to see under `mountPath`. */
+export interface Mount {
+  /** Absolute, without a slash at the end. */
+  readonly mountPath: string;
+  /** Relative to the NAS directory: `<file system id>/<path>`. */
+  readonly nasPath: string;
+}
+
+/** A mount whose folder on the host is known. */
+export interface PlacedMount extends Mount {
+  readonly hostPath: string;
+}
+
+/** Before a path, these make it the rest of a longer one: `x/mnt`, `./mnt`, `${ROOT}/mnt`, `$(pwd)/mnt`, `file:///mnt`. */
+const NOT_BEFORE = String.raw`(?<![\p{L}\p{N}_./~})\]*?]|(?<!:)-)`; // a default, ${X:-/mnt}, is a path by itself
+/** After a path, these make its last name a longer one; some do so through the shell. */
+const NOT_AFTER = String.raw`(?![\p{L}\p{N}_.\-+@%~$\{*?\[\\])`;
+
+/**
+ * `text` with every mount path replaced by its folder on the host, wherever it is a path or the beginning of one:
+ * `/mnt/data`, `/mnt/data/x`, `--in=/mnt/data/x`, `"/mnt/data":…`; not `/mnt/database`, `/srv/mnt/data`, `$ROOT/mnt/data`.
+ * Where mounts are nested the longest path wins, and what was put in is not looked at again.
+ */
+export function rewriteMounts(text: string, mounts: readonly PlacedMount[]): string {
+  if (mounts.length === 0) return text;
+  const hostPaths = new Map(mounts.map((mount) => [mount.mountPath, mount.hostPath]));
+  const longestFirst = [...hostPaths.keys()].sort((a, b) => b.length - a.length);
+  const pattern = new RegExp(`${NOT_BEFORE}(?:${longestFirst.map(escapePattern).join('|')})${NOT_AFTER}`, 'gu');
+  return text.replace(pattern, (mountPath) => hostPaths.get(mountPath) as string);
+}
+
+function escapePattern(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+}
+
+/** The mounts of a job's `DataSources`. @throws ApiError `InvalidParameter` */
+export function parseDataSources(value: unknown): Mount[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw invalidParameter('DataSources is not a list.');
+  return checkDistinct(
+    value.map((source: unknown, index) => {
+      const where = `DataSources[${index}]`;
+      if (!isRecord(source)) throw invalidParameter(`${where} is not an object.`);
+      if (typeof source.Uri !== 'string') {
+        throw invalidParameter(
+          `${where} has no Uri; pai-local keeps no data set registry, give nas://<id>.<region>/<path>.`,
+        );
+      }
+      const match = /^nas:\/\/([^./]+)[^/]*(\/.*)?$/.exec(source.Uri);
+      if (!match) {
+        throw invalidParameter(`${where}.Uri is "${source.Uri}"; pai-local mounts nas://<id>.<region>/<path> only.`);
+      }
+      return toMount(where, source.MountPath, match[1] as string, match[2] ?? '/');
+    }),
+  );
+}
+
+/** The mounts of a service's `storage`. @throws ApiError `InvalidParameter` */
+export function parseServiceStorage(value: unknown): Mount[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw invalidParameter('storage is not a list.');
+  return checkDistinct(
+    value.map((entry: unknown, index) => {
+      const where = `storage[${index}]`;
+      const nfs = isRecord(entry) ? entry.nfs : undefined;
+      if (!isRecord(entry) || !isRecord(nfs)) {
+        throw invalidParameter(`${where} has no nfs; pai-local mounts nfs {server, path} only.`);
+      }
+      const fileSystem = typeof nfs.server === 'string' ? /^([^./]+)\./.exec(nfs.server)?.[1] : undefined;
+      if (fileSystem === undefined) {
+        throw invalidParameter(`${where}.nfs.server is not <id>.<region>.nas.aliyuncs.com: ${String(nfs.server)}`);
+      }
+      return toMount(where, entry.mount_path, fileSystem, nfs.path ?? '/');
+    }),
+  );
+}
+
+function toMount(where: string, mountPath: unknown, fileSystem: string, path: unknown): Mount {
+  const target = typeof mountPath === 'string' ? trimSlashes(posix.normalize(mountPath)) : '';
+  if (!target.startsWith('/')) {
+    throw invalidParameter(`${where}: the mount path is not an absolute path below /: ${String(mountPath)}`);
+  }
+  // The folder is put into shell commands as it is, so it must be one word there, and must not climb out of the NAS.
+  const isPlain = typeof path === 'string' && /^\/[\w./+@%,:=-]*$/.test(path) && !path.split('/').includes('..');
+  if (!isPlain || !/^[\w-]+$/.test(fileSystem)) {
+    throw invalidParameter(
+      `${where}: pai-local takes letters, digits and _./+@%,:=- in "${fileSystem}" and "${String(path)}", and no "..".`,
+    );
+  }
+  return { mountPath: target, nasPath: trimSlashes(posix.join(fileSystem, path)) };
+}
+
+function trimSlashes(path: string): string {
+  return path.replace(/\/+$/, '');
+}
+
+function checkDistinct(mounts: Mount[]): Mount[] {
+  const paths = mounts.map((mount) => mount.mountPath);
+  const repeated = paths.find((path, index) => paths.indexOf(path) !== index);
+  if (repeated === undefined) return mounts;
+  throw invalidParameter(`Two sources are mounted at ${repeated}.`);
+}

@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import { ApiError, invalidParameter } from '../api-error.ts';
+import { type Host, logPath, removeTraces } from '../host.ts';
+import { MAX_JOB_BYTES, parseJobRequest } from '../job-request.ts';
+import type { JobRunner } from '../job-runner.ts';
+import { enterStatus, isTerminal } from '../job-status.ts';
+import { toWireEvent, toWireJob } from '../job-wire.ts';
+import { type ApiRequest, type Operation, parseBody } from '../operations.ts';
+import { isInWindow, readInteger, readWindow } from '../parameters.ts';
+import { readNewestLines } from '../process-log.ts';
+import { type EventRecord, type JobRecord, nextSequence, type PodRecord, type Store } from '../state.ts';
+import { LIST_JOBS_QUERY, listJobs } from './dlc-list.ts';
+
+const VERSION = '2020-12-03';
+const JOB = '/api/v1/jobs/{JobId}';
+const POD = `${JOB}/pods/{PodId}`;
+const EVENTS_QUERY = ['StartTime', 'EndTime', 'MaxEventsNum'];
+
+/** The operations of DLC that are emulated. */
+export function dlcOperations(host: Host, jobs: Store<JobRecord>, runner: JobRunner): Operation[] {
+  const { now } = host.clock;
+  const operation = (
+    action: string,
+    method: string,
+    path: string,
+    query: readonly string[],
+    handle: Operation['handle'],
+  ): Operation => ({ action, version: VERSION, method, path, query, handle });
+
+  const findJob = ({ path }: ApiRequest): JobRecord => {
+    const job = jobs.get(path.JobId as string);
+    if (job) return job;
+    throw new ApiError(404, 'JobNotExists', `Job ${path.JobId} does not exist.`);
+  };
+  return [
+    operation('CreateJob', 'POST', '/api/v1/jobs', [], async ({ body }) => {
+      const job = createJob(body, nextSequence(jobs.values()), now());
+      jobs.put(job.jobId, job);
+      await jobs.flush();
+      runner.start(job);
+      return { JobId: job.jobId };
+    }),
+    operation('ListJobs', 'GET', '/api/v1/jobs', LIST_JOBS_QUERY, ({ query }) => listJobs(jobs.values(), query, now())),
+    operation('GetJob', 'GET', JOB, ['NeedDetail'], (request) => toWireJob(findJob(request), now())),
+    operation('StopJob', 'POST', `${JOB}/stop`, [], (request) => {
+      const { jobId } = findJob(request);
+      runner.stop(jobId);
+      return { JobId: jobId };
+    }),
+    operation('DeleteJob', 'DELETE', JOB, [], async (request) => {
+      const { jobId, status } = findJob(request);
+      if (!isTerminal(status)) {
+        throw new ApiError(400, 'InvalidJobStatus', `Job ${jobId} is ${status}; stop it before you delete it.`);
+      }
+      jobs.delete(jobId);
+      await removeTraces(host, `jobs/${jobId}`);
+      return { JobId: jobId };
+    }),
+    operation('GetPodLogs', 'GET', `${POD}/logs`, ['PodUid', 'StartTime', 'EndTime', 'MaxLines'], async (request) => {
+      const job = findJob(request);
+      const pod = findPod(job, request);
+      if (pod.status === 'Pending') {
+        throw new ApiError(400, 'PodNotStarted', `Pod ${pod.podId} has not started and has no log yet.`);
+      }
+      const window = readWindow(request.query, now());
+      const maxLines = readInteger(request.query, 'MaxLines', { fallback: 2000, min: 1, max: 100_000 });
+      const lines = await readNewestLines(logPath(host, `jobs/${job.jobId}`, pod.podId), window, maxLines);
+      return { JobId: job.jobId, PodId: pod.podId, PodUid: pod.podUid, Logs: lines };
+    }),
+    operation('GetPodEvents', 'GET', `${POD}/events`, ['PodUid', ...EVENTS_QUERY], (request) => {
+      const job = findJob(request);
+      const pod = findPod(job, request);
+      const events = selectEvents(pod.events, request, now());
+      return { JobId: job.jobId, PodId: pod.podId, PodUid: pod.podUid, Events: events };
+    }),
+    operation('GetJobEvents', 'GET', `${JOB}/events`, EVENTS_QUERY, (request) => {
+      const job = findJob(request);
+      return { JobId: job.jobId, Events: selectEvents(job.events, request, now()) };
+    }),
+  ];
+}
+
+function createJob(body: Uint8Array, sequence: number, now: number): JobRecord {
+  if (body.byteLength > MAX_JOB_BYTES) {
+    throw invalidParameter(`The parameters have ${body.byteLength} bytes together; ${MAX_JOB_BYTES} at most.`);
+  }
+  const request = parseBody(body);
+  parseJobRequest(request);
+  const job: JobRecord = {
+    kind: 'job',
+    jobId: `dlc${randomBytes(8).toString('hex').slice(0, 13)}`,
+    sequence,
+    request,
+    status: 'Creating',
+    reasonCode: '',
+    reasonMessage: '',
+    createdAt: now,
+    history: [],
+    pods: [],
+    events: [],
+  };
+  enterStatus(job, 'Creating', now);
+  return job;
+}
+
+/** A pod by its id; with PodUid, only that incarnation of it. */
+function findPod(job: JobRecord, { path, query }: ApiRequest): PodRecord {
+  const uid = query.get('PodUid');
+  const pod = job.pods.find(({ podId, podUid }) => podId === path.PodId && (!uid || uid === podUid));
+  if (pod) return pod;
+  throw new ApiError(
+    404,
+    'PodNotExists',
+    `Job ${job.jobId} has no pod ${path.PodId}${uid ? ` with PodUid ${uid}` : ''}.`,
+  );
+}
+
+function selectEvents(events: readonly EventRecord[], { query }: ApiRequest, now: number): string[] {
+  const window = readWindow(query, now);
+  const max = readInteger(query, 'MaxEventsNum', { fallback: 2000, min: 1, max: 2000 });
+  return events
+    .filter(({ at }) => isInWindow(at, window))
+    .slice(-max)
+    .map(toWireEvent);
+}

@@ -1,0 +1,143 @@
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { InvalidInputError } from '@pai-cpt/core';
+import { answerApiRequest } from './api-endpoint.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { GATEWAY_PREFIX, handleGatewayRequest } from './gateway.ts';
+import { type Host, openHost } from './host.ts';
+import { createJobRunner } from './job-runner.ts';
+import { dlcOperations } from './routes/dlc.ts';
+import { easOperations, type Here } from './routes/eas.ts';
+import { createServiceRunner } from './service-runner.ts';
+import { type AccessKey, signatureVerifier, type WireRequest } from './signature.ts';
+import { type JobRecord, openStore, type ServiceRecord, type Store } from './state.ts';
+
+export interface PaiLocalOptions {
+  /** Secrets by access key id; with a security token it is a temporary (STS) key. */
+  readonly accessKeys: Readonly<Record<string, string | AccessKey>>;
+  /** Records, logs and the working folders of processes. */
+  readonly stateDirectory: string;
+  /** What stands for NAS: `nas://<id>.<region>/<path>` is the folder `<id>/<path>` in it. */
+  readonly nasDirectory: string;
+  readonly region?: string;
+  /** What stands for a registry: one folder per image. */
+  readonly imagesDirectory?: string;
+  /** How long each passing state lasts at least, in milliseconds. */
+  readonly pace?: number;
+  readonly clock?: Clock;
+}
+
+/** A built server, and what there is to close behind it. */
+export interface BuiltPaiLocal {
+  readonly server: Server;
+  /** Tells the APIs the address at which the gateway is reached. */
+  setUrl(url: string): void;
+  /** Ends every job and service, and writes what became of them. */
+  close(): Promise<void>;
+}
+
+/** A server that listens. */
+export interface PaiLocal {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+const DEFAULT_PACE_MS = 200;
+
+/**
+ * A local PAI without a port yet: its HTTP server, with the jobs and services of an earlier run loaded.
+ * @throws InvalidInputError `CPT_INPUT_INVALID` when no access key is given, or the state directory is in use
+ * @throws FormatError `CPT_FORMAT_STATE_FILE`
+ */
+export async function buildPaiLocal(options: PaiLocalOptions): Promise<BuiltPaiLocal> {
+  const accessKeys = new Map(
+    Object.entries(options.accessKeys).map(([id, key]) => [id, typeof key === 'string' ? { secret: key } : key]),
+  );
+  if (accessKeys.size === 0) throw new InvalidInputError('CPT_INPUT_INVALID', 'give at least one access key');
+  const clock = options.clock ?? systemClock;
+  const host = await openHost({
+    clock,
+    paceMs: options.pace ?? DEFAULT_PACE_MS,
+    stateDirectory: options.stateDirectory,
+    imagesDirectory: options.imagesDirectory ?? fileURLToPath(new URL('../images', import.meta.url)),
+    nasDirectory: options.nasDirectory,
+  });
+  try {
+    const jobs = await openStore<JobRecord>(join(host.stateDirectory, 'jobs'), 'job');
+    const services = await openStore<ServiceRecord>(join(host.stateDirectory, 'services'), 'service');
+    const verify = signatureVerifier(accessKeys, clock.now);
+    return assemble(host, { url: '', region: options.region ?? 'cn-hangzhou' }, jobs, services, verify);
+  } catch (error) {
+    await host.close();
+    throw error;
+  }
+}
+
+function assemble(
+  host: Host,
+  here: Here,
+  jobs: Store<JobRecord>,
+  services: Store<ServiceRecord>,
+  verify: (request: WireRequest) => void,
+): BuiltPaiLocal {
+  const jobRunner = createJobRunner(host, jobs);
+  const serviceRunner = createServiceRunner(host, services);
+  const operations = [...dlcOperations(host, jobs, jobRunner), ...easOperations(host, here, services, serviceRunner)];
+  async function closeAll(): Promise<void> {
+    await Promise.all([jobRunner.close(), serviceRunner.close()]);
+    await Promise.all([jobs.flush(), services.flush()]).finally(() => host.close());
+  }
+  let closing: Promise<void> | undefined;
+  return {
+    server: createServer((incoming, outgoing) => {
+      const isForService = incoming.url?.startsWith(GATEWAY_PREFIX);
+      if (isForService) handleGatewayRequest(services, serviceRunner, incoming, outgoing);
+      else void answerApiRequest(operations, verify, incoming, outgoing);
+    }),
+    setUrl(url) {
+      here.url = url;
+    },
+    close() {
+      closing ??= closeAll();
+      return closing;
+    },
+  };
+}
+
+/**
+ * Starts a local PAI on `port` of the loopback, a free one by default.
+ * Rejects with the system's error, code `EADDRINUSE`, when the port is taken.
+ */
+export async function startPaiLocal(options: PaiLocalOptions & { readonly port?: number }): Promise<PaiLocal> {
+  const built = await buildPaiLocal(options);
+  const { server } = built;
+  try {
+    await listen(server, options.port ?? 0);
+  } catch (error) {
+    await built.close();
+    throw error;
+  }
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+  built.setUrl(url);
+  return {
+    url,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await built.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
