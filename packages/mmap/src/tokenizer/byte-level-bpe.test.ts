@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from 'tokenizers';
 import { describe, expect, it } from 'vitest';
-import { codePointText, fuzzTexts, longWords } from '../../test/tokenizer-texts.ts';
+import { codePointText, fuzzTexts, longWords } from '../../bench/tokenizer-texts.mjs';
 import { type BpeModel, parseBpeModel } from './bpe-model.ts';
 import { compileBpe, createBpeEncoder } from './byte-level-bpe.ts';
 

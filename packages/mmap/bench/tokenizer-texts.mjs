@@ -1,6 +1,6 @@
 /** Texts that find differences between tokenizers: used by the tests here and by the long comparison in conformance/. */
 
-const RANGES: readonly [number, number][] = [
+const RANGES = [
   [0x20, 0x7f],
   [0x20, 0x7f],
   [0x41, 0x7b],
@@ -101,7 +101,7 @@ const FRAGMENTS = [
 ];
 
 /** A generator of whole numbers below `limit`, equal for equal seeds. */
-export function createRandom(seed: number): (limit: number) => number {
+export function createRandom(seed) {
   let state = seed;
   return (limit) => {
     state = (Math.imul(state, 1664525) + 1013904223) | 0;
@@ -110,14 +110,14 @@ export function createRandom(seed: number): (limit: number) => number {
 }
 
 /** Seeded strings of mixed scripts, fragments, and runs of one script. */
-export function* fuzzTexts(count: number, seed: number): Generator<string> {
+export function* fuzzTexts(count, seed) {
   const random = createRandom(seed);
-  const from = ([low, high]: readonly [number, number]): string => {
+  const from = ([low, high]) => {
     const codePoint = low + random(high - low);
     return String.fromCodePoint(codePoint >= 0xd800 && codePoint < 0xe000 ? 0x3042 : codePoint);
   };
-  const range = () => RANGES[random(RANGES.length)] as readonly [number, number];
-  const fragment = () => FRAGMENTS[random(FRAGMENTS.length)] as string;
+  const range = () => RANGES[random(RANGES.length)];
+  const fragment = () => FRAGMENTS[random(FRAGMENTS.length)];
   for (let i = 0; i < count; i++) {
     const length = 1 + random(60);
     const kind = random(4);
@@ -134,7 +134,7 @@ export function* fuzzTexts(count: number, seed: number): Generator<string> {
 }
 
 /** Words of one repeated piece, of given lengths in pieces. */
-export function* longWords(lengths: readonly number[]): Generator<string> {
+export function* longWords(lengths) {
   const pieces = [
     'a',
     '=',
@@ -157,7 +157,7 @@ export function* longWords(lengths: readonly number[]): Generator<string> {
 }
 
 /** A code point where letters, digits, symbols, spaces and marks meet it, so that its class shows. */
-export function codePointText(codePoint: number): string {
+export function codePointText(codePoint) {
   const char = String.fromCodePoint(codePoint);
   return `${char}'re\n1${char}'re\nx${char}1 ${char}\u0301a\n`;
 }

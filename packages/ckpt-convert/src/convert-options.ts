@@ -1,0 +1,39 @@
+import type { ParallelLayout } from './checkpoint.ts';
+import type { Progress, WrittenFile } from './execute.ts';
+import type { ModelConfig } from './model-config.ts';
+import type { ResourceUse } from './node.ts';
+import type { ConversionPlan } from './plan.ts';
+
+export interface ConvertOptions {
+  /** A checkpoint root, one iteration's directory, or a rank file. */
+  readonly source: string;
+  readonly output: string;
+  /** A tokenizer.json or its folder, copied into the output. */
+  readonly tokenizer?: string;
+  /** A Hugging Face folder of the model the training started from: its config.json is patched rather than made up. */
+  readonly reference?: string;
+  readonly vocabSize?: number;
+  /** Default 5 · 10⁹, as transformers had it. */
+  readonly maxShardBytes?: number;
+  readonly iteration?: number;
+  /** Replaces what an output directory holds. */
+  readonly force?: boolean;
+  /** Stops after the plan; nothing is written. */
+  readonly dryRun?: boolean;
+  onProgress?(progress: Progress): void;
+  readonly signal?: AbortSignal;
+}
+
+export interface ConversionResult extends ResourceUse {
+  readonly tensors: number;
+  readonly bytes: number;
+  /** Weights only; empty after a dry run. */
+  readonly files: readonly WrittenFile[];
+  readonly iteration: number;
+  readonly model: ModelConfig;
+  readonly parallel: ParallelLayout;
+  /** What disagreed, what was cut, what was patched. */
+  readonly notes: readonly string[];
+  readonly plan: ConversionPlan;
+  readonly resumed: false;
+}

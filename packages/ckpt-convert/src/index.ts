@@ -1,0 +1,29 @@
+export {
+  type MegatronCheckpoint,
+  type MegatronParameter,
+  type OpenCheckpointOptions,
+  openMegatronCheckpoint,
+  type ParallelLayout,
+  type PlacedShard,
+} from './checkpoint.ts';
+export { convertCheckpoint } from './convert.ts';
+export type { ConversionResult, ConvertOptions } from './convert-options.ts';
+export type { Progress, WrittenFile } from './execute.ts';
+export { FAMILIES, type FamilyName, type ModelFamily } from './families/index.ts';
+export { type Inspection, inspectCheckpoint } from './inspect.ts';
+export type { ModelConfig } from './model-config.ts';
+export type { ConversionPlan, PlannedTensor } from './plan.ts';
+export {
+  type VerifyCheck,
+  type VerifyOptions,
+  type VerifyProgress,
+  type VerifyReport,
+  verifyCheckpoint,
+} from './verify.ts';
+export {
+  commitCheckpoint,
+  type HfTensors,
+  paddedVocabSize,
+  type WriteRankFilesOptions,
+  writeMegatronRankFiles,
+} from './write-torch.ts';

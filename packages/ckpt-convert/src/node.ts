@@ -1,0 +1,216 @@
+import { closeSync, existsSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { copyFile, mkdir, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { FormatError, InvalidInputError } from '@pai-cpt/core';
+import { commitFile, type FileSource, fileSource, replaceFile, temporaryPath } from '@pai-cpt/core/node';
+import type { ReadInto } from './checkpoint.ts';
+import type { OutputFile } from './execute.ts';
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly isDirectory: boolean;
+}
+
+/** The entries of a directory, links followed; undefined when `path` is not a directory. */
+export async function listDirectory(path: string): Promise<DirectoryEntry[] | undefined> {
+  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+    throw error;
+  });
+  if (!names) return undefined;
+  const isDirectory = async (name: string) => (await stat(join(path, name)).catch(() => undefined))?.isDirectory();
+  return Promise.all(names.sort().map(async (name) => ({ name, isDirectory: (await isDirectory(name)) === true })));
+}
+
+/** The text of a file; undefined when there is none. */
+export async function readTextFile(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+    throw error;
+  });
+}
+
+/** True for an existing file or directory. */
+export async function pathExists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+/** `path` with every link resolved as far as it exists, so that two spellings of one directory are equal. */
+export async function canonicalPath(path: string): Promise<string> {
+  return realpath(path).catch(async (error: NodeJS.ErrnoException) => {
+    const parent = dirname(resolve(path));
+    if (error.code !== 'ENOENT' || parent === resolve(path)) throw error;
+    return join(await canonicalPath(parent), resolve(path).slice(parent.length));
+  });
+}
+
+/** Files kept open for synchronous positional reads. */
+export interface FilePool {
+  open(path: string): Promise<FileSource>;
+  readInto: ReadInto;
+  close(): Promise<void>;
+}
+
+export function openFilePool(): FilePool {
+  const files = new Map<string, FileSource>();
+  return {
+    async open(path) {
+      const known = files.get(path);
+      if (known) return known;
+      const source = await fileSource(path);
+      files.set(path, source);
+      return source;
+    },
+    readInto(path, position, target) {
+      const file = files.get(path);
+      if (!file) throw new RangeError(`${path} was not opened`);
+      for (let done = 0; done < target.byteLength; ) {
+        const count = readSync(file.fd, target, done, target.byteLength - done, position + done);
+        if (count === 0) {
+          const need = `bytes ${position} to ${position + target.byteLength} are needed`;
+          throw new FormatError('CPT_FORMAT_TRUNCATED', `${path}: ${need}, the file ends at ${position + done}`, {
+            file: path,
+            byteOffset: position + done,
+          });
+        }
+        done += count;
+      }
+    },
+    async close() {
+      const open = [...files.values()];
+      files.clear();
+      await Promise.all(open.map((file) => file.close()));
+    },
+  };
+}
+
+/** An output directory in the making: files lie under temporary names until all of them are renamed at once. */
+export interface OutputDirectory {
+  createOutput(name: string): Promise<OutputFile>;
+  /** A small file, to be committed with the others. */
+  addFile(name: string, content: string): Promise<void>;
+  copyFile(from: string, name: string): Promise<void>;
+  /** Renames everything, files named in `last` at the end in that order, after removing `stale` names. */
+  commit(last: readonly string[], stale: readonly string[]): Promise<void>;
+  /** Removes what is not committed, and the directory if this made it. */
+  discard(): Promise<void>;
+}
+
+export async function openOutputDirectory(directory: string): Promise<OutputDirectory> {
+  const isNew = !existsSync(directory);
+  await mkdir(directory, { recursive: true });
+  const pending = new Map<string, string>();
+  const openFiles = new Set<number>();
+  let isCommitted = false;
+  const reserve = (name: string) => {
+    const temporary = temporaryPath(join(directory, name));
+    pending.set(name, temporary);
+    return temporary;
+  };
+  const createOutput = async (name: string): Promise<OutputFile> => {
+    const fd = openSync(reserve(name), 'wx');
+    openFiles.add(fd);
+    return {
+      write(bytes) {
+        for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done, bytes.byteLength - done);
+      },
+      async finish() {
+        fdatasyncSync(fd);
+        closeSync(fd);
+        openFiles.delete(fd);
+      },
+    };
+  };
+  return {
+    createOutput,
+    async addFile(name, content) {
+      const file = await createOutput(name);
+      file.write(new TextEncoder().encode(content));
+      await file.finish();
+    },
+    async copyFile(from, name) {
+      await copyFile(from, reserve(name));
+    },
+    async commit(last, stale) {
+      for (const name of stale) await rm(join(directory, name), { force: true });
+      const names = [...pending.keys()];
+      const order = [...names.filter((name) => !last.includes(name)), ...last.filter((name) => pending.has(name))];
+      for (const name of order) {
+        const temporary = pending.get(name) as string;
+        if (name === order.at(-1)) await commitFile(temporary, join(directory, name));
+        else await rename(temporary, join(directory, name));
+        pending.delete(name);
+      }
+      isCommitted = true;
+    },
+    async discard() {
+      for (const fd of openFiles) closeSync(fd);
+      openFiles.clear();
+      for (const temporary of pending.values()) await rm(temporary, { force: true });
+      if (isNew && !isCommitted) await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Writes one file in whole or not at all, in chunks; its directory is made. */
+export async function writeFileStream(
+  path: string,
+  produce: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = temporaryPath(path);
+  const fd = openSync(temporary, 'wx');
+  try {
+    try {
+      await produce(async (bytes) => {
+        for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done, bytes.byteLength - done);
+      });
+      fdatasyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    await commitFile(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** A small file replaced atomically. */
+export const writeTextFile = (path: string, content: string): Promise<void> => replaceFile(path, content);
+
+/** A file that must exist, parsed as a JSON object. */
+export async function readJsonObject(path: string): Promise<Record<string, unknown>> {
+  const text = await readTextFile(path);
+  if (text === undefined) {
+    throw new InvalidInputError('CPT_INPUT_FILE_MISSING', `${path}: does not exist; check the path`, { file: path });
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new InvalidInputError('CPT_CONFIG_MODEL', `${path}: is not JSON: ${why}`, { file: path }, { cause });
+  }
+  throw new InvalidInputError('CPT_CONFIG_MODEL', `${path}: is not a JSON object`, { file: path });
+}
+
+export interface ResourceUse {
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly peakRssBytes: number;
+}
+
+/** Measures from now on; `peakRssBytes` is the process's peak since its start. */
+export function startMeter(): () => ResourceUse {
+  const begin = performance.now();
+  const cpu = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(cpu);
+    return {
+      seconds: (performance.now() - begin) / 1000,
+      cpuSeconds: (user + system) / 1e6,
+      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    };
+  };
+}
