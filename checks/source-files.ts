@@ -20,8 +20,9 @@ export function sourcesOf(name: string): string[] {
   return filesBelow(`packages/${name}/src`).filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'));
 }
 
-/** Module names that a file imports, statically or dynamically. */
+/** Module names that a file imports, statically or dynamically; imports of types alone are nothing at run time. */
 export function importsOf(path: string): string[] {
-  const pattern = /(?:^|[\s;])(?:import|export)\s(?:[^'"`;]*?\sfrom\s)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/g;
+  const pattern =
+    /(?:^|[\s;])(?:import|export)\s(?!type\s)(?:[^'"`;]*?\sfrom\s)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/g;
   return [...read(path).matchAll(pattern)].map((found) => (found[1] ?? found[2]) as string);
 }
