@@ -1,0 +1,57 @@
+export { CptClient, type CptClientOptions } from './client.ts';
+export { DLC_JOB_STATUS, type DlcJobStatus, isTerminalPhase, type JobPhase, jobPhaseOf } from './job-status.ts';
+export type { Jobs, ListJobsOptions, LogsOptions, WaitForJobOptions } from './jobs.ts';
+export { megatronArguments, megatronCommand } from './megatron-command.ts';
+export { MODEL_NAMES, MODELS, type ModelName, type ModelShape, parameterCount } from './models.ts';
+export type { FollowOptions, JobEvent, WarningCode } from './monitor/follow-job.ts';
+export type { LogCursor, LogPage } from './monitor/pod-log.ts';
+export {
+  type CheckpointSavedLine,
+  type IterationLine,
+  parseTrainingLine,
+  type TrainingLine,
+  type ValidationLine,
+} from './monitor/training-log.ts';
+export type { AccessKeyCredential, AcsTransport, PaiTransportOptions } from './pai-transport.ts';
+export type { PaiProduct } from './pai-wire.ts';
+export { parallelOf } from './parallel-layout.ts';
+export type { InputProblem } from './parse-input.ts';
+export { planRun } from './plan/plan.ts';
+export { type PlanFacts, PlanFactsSchema } from './plan/plan-input.ts';
+export type { Clock } from './poll.ts';
+export { toCreateJob } from './routes/dlc.ts';
+export {
+  type CptRunSpec,
+  type CptRunSpecInput,
+  CptRunSpecSchema,
+  type HyperParameters,
+  HyperParametersSchema,
+  type Parallel,
+  parseRunSpec,
+} from './run-spec.ts';
+export {
+  type Finding,
+  FindingSchema,
+  type Job,
+  type JobList,
+  JobListSchema,
+  JobSchema,
+  type Plan,
+  PlanSchema,
+  type Pod,
+  PodSchema,
+  type Problem,
+  ProblemSchema,
+  type Service,
+  type ServiceList,
+  ServiceListSchema,
+  ServiceSchema,
+  ServiceSpecSchema,
+  type StatusChange,
+  StatusChangeSchema,
+} from './schemas.ts';
+export type { ServiceEndpoint } from './service-gateway.ts';
+export { parseServiceSpec, type ServiceSpec, type ServiceSpecInput, toServiceJson } from './service-spec.ts';
+export { EAS_SERVICE_STATUS, type EasServiceStatus, type ServicePhase, servicePhaseOf } from './service-status.ts';
+export type { Completion, CompletionRequest, Services, WaitForServiceOptions } from './services.ts';
+export type { SubmitOptions } from './submit.ts';

@@ -1,0 +1,39 @@
+/** Every status of a DLC job and the phase we call it. The one place where a status means something. */
+export const DLC_JOB_STATUS = {
+  Creating: 'pending',
+  Queuing: 'pending',
+  Bidding: 'pending',
+  EnvPreparing: 'pending',
+  SanityChecking: 'pending',
+  Running: 'running',
+  Restarting: 'running',
+  Stopping: 'running',
+  Succeeded: 'succeeded',
+  SucceededReserving: 'succeeded',
+  Failed: 'failed',
+  FailedReserving: 'failed',
+  Stopped: 'stopped',
+} as const;
+
+/** A status that the table knows. */
+export type DlcJobStatus = keyof typeof DLC_JOB_STATUS;
+
+/** Where a job can stand, in our words. */
+export const JOB_PHASES = ['pending', 'running', 'succeeded', 'failed', 'stopped', 'unknown'] as const;
+/** One of `JOB_PHASES`. */
+export type JobPhase = (typeof JOB_PHASES)[number];
+
+/** The phase of a status; a status that PAI may add is `unknown`, which is neither an end nor an error. */
+export function jobPhaseOf(status: string): JobPhase {
+  return Object.hasOwn(DLC_JOB_STATUS, status) ? DLC_JOB_STATUS[status as DlcJobStatus] : 'unknown';
+}
+
+/** True when the training has ended, well or badly; its log grows no more. */
+export function isTerminalPhase(phase: JobPhase): boolean {
+  return phase === 'succeeded' || phase === 'failed' || phase === 'stopped';
+}
+
+/** True when nothing is left to stop. A job in `…Reserving` has ended but still holds its machines, and is paid for. */
+export function isFinalStatus(status: string): boolean {
+  return isTerminalPhase(jobPhaseOf(status)) && !status.endsWith('Reserving');
+}

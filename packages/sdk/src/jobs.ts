@@ -1,0 +1,136 @@
+import { CptError, InvalidInputError } from '@pai-cpt/core';
+import { isFinalStatus, isTerminalPhase } from './job-status.ts';
+import { type FollowOptions, followJob, type JobEvent } from './monitor/follow-job.ts';
+import { type LogCursor, type LogPage, readPodLog } from './monitor/pod-log.ts';
+import { omitUndefined } from './omit-undefined.ts';
+import type { PaiTransport } from './pai-transport.ts';
+import { type Clock, pollUntil, systemClock } from './poll.ts';
+import type { CptRunSpecInput } from './run-spec.ts';
+import type { Job } from './schemas.ts';
+import { type SubmitOptions, submitJob } from './submit.ts';
+import { toJob } from './to-job.ts';
+
+interface CallOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** Which jobs to list. */
+export interface ListJobsOptions extends CallOptions {
+  /** Part of the display name; case does not count. */
+  displayName?: string;
+  /** A status of PAI, such as Running. */
+  status?: string;
+  tags?: Record<string, string>;
+  /** ISO 8601; by default there is no limit. */
+  createdAfter?: string;
+}
+
+/** How long to wait, and how often to look. */
+export interface WaitForJobOptions extends CallOptions {
+  timeoutMs: number;
+  pollMs?: number | undefined;
+  clock?: Clock | undefined;
+}
+
+/** Which pod’s log, and from where. */
+export interface LogsOptions extends CallOptions {
+  /** By default the last worker, which prints the training's progress. */
+  podId?: string;
+  /** Where an earlier page ended. */
+  cursor?: LogCursor;
+}
+
+const PAGE_SIZE = 50;
+
+/** PAI lists the last seven days unless it is told when to start; no job is older than this version of its API. */
+const BEFORE_EVERY_JOB = '2020-12-03T00:00:00Z';
+
+/** The training jobs of a region on PAI DLC. */
+export class Jobs {
+  readonly #pai: PaiTransport;
+  readonly #workspaceId: string | undefined;
+
+  constructor(pai: PaiTransport, workspaceId?: string) {
+    this.#pai = pai;
+    this.#workspaceId = workspaceId;
+  }
+
+  /** Plans, then creates: see `submitJob` for what it refuses. */
+  submit(spec: CptRunSpecInput, options: SubmitOptions = {}): Promise<Job> {
+    return submitJob(this.#pai, spec, { ...options, workspaceId: this.#workspaceId });
+  }
+
+  async get(jobId: string, { signal }: CallOptions = {}): Promise<Job> {
+    return toJob(await this.#pai.call('GetJob', { path: { JobId: jobId } }, { signal }));
+  }
+
+  /** Jobs, newest first, page by page as it is read on. */
+  async *list(options: ListJobsOptions = {}): AsyncGenerator<Job, void, undefined> {
+    const { displayName, status, tags, createdAfter = BEFORE_EVERY_JOB, signal } = options;
+    const seen = new Set<string>();
+    for (let page = 1; ; page++) {
+      const query = {
+        ...omitUndefined({ DisplayName: displayName, Status: status, Tags: tags, WorkspaceId: this.#workspaceId }),
+        ...{ StartTime: createdAfter, SortBy: 'GmtCreateTime' as const, Order: 'desc' as const },
+        ...{ PageNumber: page, PageSize: PAGE_SIZE },
+      };
+      const { Jobs: jobs = [], TotalCount } = await this.#pai.call('ListJobs', { query }, { signal });
+      for (const job of jobs) {
+        if (seen.has(job.JobId)) continue; // a job created meanwhile has pushed it on to this page
+        seen.add(job.JobId);
+        yield toJob(job);
+      }
+      if (jobs.length === 0 || page * PAGE_SIZE >= TotalCount) return;
+    }
+  }
+
+  /** Stops a job and gives it as it then stands, usually still Stopping. A job that has ended is left alone. */
+  async stop(jobId: string, { signal }: CallOptions = {}): Promise<Job> {
+    const before = await this.get(jobId, { signal });
+    if (isFinalStatus(before.status)) return before;
+    try {
+      await this.#pai.call('StopJob', { path: { JobId: jobId } }, { signal });
+    } catch (error) {
+      // It may have ended between the two calls; then stopping is refused and not needed.
+      const after = CptError.isInstance(error) ? await this.get(jobId, { signal }) : undefined;
+      if (after && isFinalStatus(after.status)) return after;
+      throw error;
+    }
+    return this.get(jobId, { signal });
+  }
+
+  /** Removes an ended job and its record. */
+  async delete(jobId: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#pai.call('DeleteJob', { path: { JobId: jobId } }, { signal });
+  }
+
+  /** The job when it has ended, however it did. @throws WaitTimeoutError `CPT_WAIT_TIMEOUT` with the job in `details.last`. */
+  wait(jobId: string, { timeoutMs, pollMs = 10_000, signal, clock }: WaitForJobOptions): Promise<Job> {
+    const read = (): Promise<Job> => this.get(jobId, { signal });
+    const what = `the end of job ${jobId}`;
+    return pollUntil(read, ({ phase }) => isTerminalPhase(phase), { what, timeoutMs, pollMs, signal, clock });
+  }
+
+  /**
+   * A page of a pod's log: up to 2000 lines, without those of the page whose `cursor` is given.
+   * @throws InvalidInputError `CPT_INPUT_INVALID` for a pod that the job does not have.
+   */
+  async logs(jobId: string, { podId, cursor, signal }: LogsOptions = {}): Promise<LogPage> {
+    const { pods } = await this.get(jobId, { signal });
+    const wanted = podId ?? cursor?.podId ?? pods.at(-1)?.podId;
+    const pod = pods.find((candidate) => candidate.podId === wanted);
+    if (!pod) {
+      const names = pods.map((candidate) => candidate.podId).join(', ') || 'none yet';
+      const which = wanted === undefined ? 'no pod' : `no pod ${wanted}`;
+      throw new InvalidInputError('CPT_INPUT_INVALID', `job ${jobId} has ${which}; its pods: ${names}`, {
+        field: 'podId',
+      });
+    }
+    return readPodLog(this.#pai, jobId, pod, { cursor, clock: systemClock, signal });
+  }
+
+  /** What happens in the job from now to its end, each event once: see `followJob`. */
+  follow(jobId: string, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
+    return followJob(this.#pai, jobId, options);
+  }
+}

@@ -1,0 +1,42 @@
+import { omitUndefined } from '../omit-undefined.ts';
+import { type CptRunSpecInput, parseRunSpec } from '../run-spec.ts';
+import type { Finding, Plan } from '../schemas.ts';
+import { checkBatch, checkSplit } from './batch.ts';
+import { checkBaseCheckpoint, checkData, checkVocabulary, epochsOf } from './data.ts';
+import { checkIterations, checkWarmup } from './iterations.ts';
+import { checkLearningRate } from './learning-rate.ts';
+import { type PlanFacts, type PlanInput, planInput } from './plan-input.ts';
+import { checkSaves, countSaves } from './saves.ts';
+
+/** Every check, in the order its findings are shown. */
+const CHECKS: readonly ((input: PlanInput) => Finding[])[] = [
+  checkIterations,
+  checkWarmup,
+  checkBatch,
+  checkSplit,
+  checkData,
+  checkVocabulary,
+  checkBaseCheckpoint,
+  checkSaves,
+  checkLearningRate,
+];
+
+/**
+ * What a run will do and what speaks against it. Pure: nothing is read, asked or sent.
+ * @throws InvalidInputError `CPT_INPUT_INVALID` for a specification that is not one.
+ */
+export function planRun(spec: CptRunSpecInput, facts: PlanFacts = {}): Plan {
+  const input = planInput(parseRunSpec(spec), facts);
+  const { steps } = input;
+  const findings = CHECKS.flatMap((check) => check(input));
+  return omitUndefined({
+    iterations: steps.iterations,
+    warmupIterations: steps.warmupIterations,
+    tokensPerIteration: steps.tokensPerIteration,
+    tokens: steps.iterations * steps.tokensPerIteration,
+    epochs: epochsOf(input),
+    saves: countSaves(input).total,
+    isBlocked: findings.some(({ level }) => level === 'block'),
+    findings,
+  });
+}
