@@ -28,12 +28,13 @@ await runCli(async () => {
 
 /** One pod's replica: trains, together with the others, and gives the exit code. */
 async function runReplica(options: TrainerOptions, placement: Placement): Promise<number> {
-  // Megatron's lines come from the last rank; whoever reads a job's log looks at its highest pod.
-  const isLast = placement.rank === placement.worldSize - 1;
-  const print = (line: string): void => {
-    if (isLast) process.stdout.write(`${line}\n`);
+  // As in Megatron: losses come from the last rank, which has them; loading, saving and the clock from the first.
+  const printOn = (rank: number) => (line: string) => {
+    if (placement.rank === rank) process.stdout.write(`${line}\n`);
   };
-  for (const line of checkLoad(options.loadDirectory, existsSync)) print(line);
+  const printFirst = printOn(0);
+  const printLast = printOn(placement.worldSize - 1);
+  for (const line of checkLoad(options.loadDirectory, existsSync)) printFirst(line);
 
   const facts = await datasetFacts(options.dataPath);
   const dataset = await openDataset(options.dataPath);
@@ -45,7 +46,7 @@ async function runReplica(options: TrainerOptions, placement: Placement): Promis
     const validation = validDataset && openSamples(validDataset, options.sequenceLength);
     const timeoutMs = options.distributedTimeoutMs;
     const group = await joinReplicaGroup({ ...placement, fingerprint: fingerprint(options, facts), timeoutMs });
-    return await trainTogether(group, { options, trainer, samples, validation, vocabSize, print });
+    return await trainTogether(group, { options, trainer, samples, validation, vocabSize, printFirst, printLast });
   } finally {
     await trainer.close();
     await dataset.close();
@@ -53,13 +54,15 @@ async function runReplica(options: TrainerOptions, placement: Placement): Promis
   }
 }
 
-type Replica = Pick<TrainingRun, 'options' | 'trainer' | 'samples' | 'validation' | 'print'> & { vocabSize: number };
+type Replica = Pick<TrainingRun, 'options' | 'trainer' | 'samples' | 'validation' | 'printFirst' | 'printLast'> & {
+  vocabSize: number;
+};
 
 /** Trains until the end, SIGTERM or an error, of which the other replicas are told. */
 async function trainTogether(group: ReplicaGroup, replica: Replica): Promise<number> {
-  const { options, trainer, samples, vocabSize, print } = replica;
+  const { options, trainer, samples, vocabSize, printFirst } = replica;
   const { saveDirectory: directory, seed } = options;
-  const target = directory && { directory, options, vocabSize, group, parameters: trainer.parameters, print };
+  const target = directory && { directory, options, vocabSize, group, parameters: trainer.parameters, print: printFirst };
   let isStopRequested = false;
   process.on('SIGTERM', () => {
     isStopRequested = true;

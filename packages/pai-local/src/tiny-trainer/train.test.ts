@@ -85,7 +85,8 @@ async function run(changes: Partial<TrainingRun> & { options?: TrainerOptions } 
     samples: windows,
     order: (sample) => sample,
     validation: undefined,
-    print: (line) => lines.push(line),
+    printFirst: (line) => lines.push(line),
+    printLast: (line) => lines.push(line),
     save: async (iteration) => {
       saves.push(iteration);
       lines.push(`save ${iteration}`);
@@ -186,7 +187,7 @@ describe('train', () => {
       ...countingTrainer().trainer,
       gradients: async () => ({ loss: Number.NaN, gradients: Float32Array.of(1) }),
     };
-    const failing = run({ trainer: nan, print: (line) => lines.push(line) });
+    const failing = run({ trainer: nan, printLast: (line) => lines.push(line) });
     await expect(failing).rejects.toMatchObject({ code: 'CPT_TRAIN_DIVERGED' });
     expect(lines.at(-1)).toContain('number of nan iterations:   1 |');
   });

@@ -14,8 +14,10 @@ export interface TrainingRun {
   readonly samples: Samples;
   readonly order: SampleOrder;
   readonly validation: Samples | undefined;
-  /** Takes the lines of the log; a replica that is not the last gives them nowhere. */
-  print(line: string): void;
+  /** Takes the lines that Megatron's first rank prints; the other replicas give them nowhere. */
+  printFirst(line: string): void;
+  /** Takes those of its last rank. */
+  printLast(line: string): void;
   /** Writes the checkpoint of this iteration together with the other replicas. */
   save(iteration: number): Promise<void>;
   /** True once this replica was told to stop. */
@@ -28,23 +30,23 @@ export interface TrainingRun {
  * @throws CptError `CPT_TRAIN_DIVERGED` when the loss or the gradient norm is not finite, after its log line.
  */
 export async function train(run: TrainingRun): Promise<'finished' | 'stopped'> {
-  const { options, print } = run;
+  const { options, printFirst, printLast } = run;
   const { trainIterations, saveInterval, saveDirectory, evalInterval } = options;
-  print(datetimeLine('before the start of training step', new Date()));
+  printFirst(datetimeLine('before the start of training step', new Date()));
   for (let iteration = 1; iteration <= trainIterations; iteration++) {
     const started = performance.now();
     const step = await trainStep(run, iteration);
     const elapsedMs = performance.now() - started;
-    print(iterationLine({ ...report(options, iteration, step), elapsedMs, at: new Date() }));
+    printLast(iterationLine({ ...report(options, iteration, step), elapsedMs, at: new Date() }));
     if (!Number.isFinite(step.lmLoss) || !Number.isFinite(step.gradNorm)) throw diverged(iteration, step);
     if (evalInterval && iteration % evalInterval === 0) await evaluate(run, `iteration ${iteration}`);
     if (step.isStopped) {
-      print(datetimeLine('exiting program after receiving SIGTERM.', new Date()));
+      printFirst(datetimeLine('exiting program after receiving SIGTERM.', new Date()));
       return 'stopped';
     }
     if (saveInterval && iteration % saveInterval === 0) await run.save(iteration);
   }
-  print(datetimeLine('after training is done', new Date()));
+  printFirst(datetimeLine('after training is done', new Date()));
   const isSaved = saveInterval !== undefined && trainIterations % saveInterval === 0;
   if (saveDirectory && !isSaved) await run.save(trainIterations);
   await evaluate(run, `iteration ${trainIterations} on validation set`);
@@ -111,7 +113,7 @@ async function evaluate(run: TrainingRun, where: string): Promise<void> {
   if (!run.validation) return;
   const { trainer, validation, options, group } = run;
   const loss = await validationLoss(trainer, validation, options.microBatchSize, group);
-  for (const line of validationLines(where, loss)) run.print(line);
+  for (const line of validationLines(where, loss)) run.printLast(line);
 }
 
 function diverged(iteration: number, { lmLoss, gradNorm }: Step): CptError {

@@ -1,0 +1,34 @@
+export { openTorchFile, type TorchFile } from './open-torch-file.ts';
+export {
+  asMap,
+  describeValue,
+  getEntry,
+  isKind,
+  isTuple,
+  namespaceFields,
+  type PickleDevice,
+  type PickleDtype,
+  type PickleGlobal,
+  type PickleMap,
+  type PickleRecord,
+  type PickleSet,
+  type PickleStorage,
+  type PickleValue,
+  type TorchTensor,
+} from './pickle-values.ts';
+export { TorchFileWriter } from './torch-write.ts';
+export {
+  float,
+  namespace,
+  orderedDict,
+  type TorchTensorDeclaration,
+  tensorDeclaration,
+  tuple,
+  type WritableDtype,
+  type WritableFloat,
+  type WritableNamespace,
+  type WritableOrderedDict,
+  type WritableTuple,
+  type WritableValue,
+} from './writable-values.ts';
+export type { ByteSink } from './zip-write.ts';
