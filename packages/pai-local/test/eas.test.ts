@@ -165,6 +165,9 @@ describe('a service', () => {
   });
 
   it('stops, starts again with the same token, and is deleted', async () => {
+    // Slow enough that a busy machine sees each state between two calls.
+    ({ url } = await sandbox.start({ pace: 300, stateDirectory: join(sandbox.directory, 'slow') }));
+    call = caller(url, VERSION);
     const token = await startService();
     const pid = await servicePid();
     expect(await isRunning(pid)).toBe(true);

@@ -165,7 +165,7 @@ describe('two pods', () => {
   it('say that they start from random values when there is nothing to load', async () => {
     const job = await startJob({ iterations: 1, saveInterval: 1, load: join(folder, 'no-base') });
     expect(await exitCodes(job)).toEqual([0, 0]);
-    expect(job.worker.output.stdout).toContain(
+    expect(job.master.output.stdout).toContain(
       `WARNING: could not find the metadata file ${folder}/no-base/latest_checkpointed_iteration.txt \n    will not load any checkpoints and will start from random\n`,
     );
   });

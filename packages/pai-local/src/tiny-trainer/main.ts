@@ -62,7 +62,14 @@ type Replica = Pick<TrainingRun, 'options' | 'trainer' | 'samples' | 'validation
 async function trainTogether(group: ReplicaGroup, replica: Replica): Promise<number> {
   const { options, trainer, samples, vocabSize, printFirst } = replica;
   const { saveDirectory: directory, seed } = options;
-  const target = directory && { directory, options, vocabSize, group, parameters: trainer.parameters, print: printFirst };
+  const target = directory && {
+    directory,
+    options,
+    vocabSize,
+    group,
+    parameters: trainer.parameters,
+    print: printFirst,
+  };
   let isStopRequested = false;
   process.on('SIGTERM', () => {
     isStopRequested = true;
