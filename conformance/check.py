@@ -12,11 +12,13 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
 
 WORK, NODE = sys.argv[1:3]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEMO = os.path.join(ROOT, ".cpt/demo")
 results = []
+logging.disable_progress_bar()
 
 
 def check(name, holds, detail=""):
@@ -66,9 +68,11 @@ def converted_fixtures():
         extra = sorted(set(weights) - set(expected["tensors"]))
         check(f"{case}: {len(weights)} tensors, read by safetensors, equal the originals", not wrong and not extra, " ".join(wrong + extra))
         model, complaints = load_model(out)
-        with torch.no_grad():
-            logits = model(torch.arange(8)[None] % model.config.vocab_size).logits
-        check(f"{case}: transformers loads every tensor and computes finite logits", not complaints and torch.isfinite(logits).all(), " ".join(complaints))
+        check(f"{case}: transformers loads every tensor", not complaints, " ".join(complaints))
+        if all(torch.isfinite(weight).all() for weight in weights.values()):  # one case keeps NaN and infinities
+            with torch.no_grad():
+                logits = model(torch.arange(8)[None] % model.config.vocab_size).logits
+            check(f"{case}: transformers computes finite logits", torch.isfinite(logits).all())
 
 
 def read_dataset(prefix):

@@ -1,6 +1,6 @@
 /**
- * Compares what the project writes with what the reference programs read and write: torch, safetensors, tokenizers and
- * transformers, in a virtual environment of its own. `--prepare-only` makes the environment and nothing else.
+ * Compares what the project writes with what the reference programs read and write: torch, safetensors and transformers in a
+ * virtual environment of its own, and the npm package `tokenizers`. `--prepare-only` makes the environment and nothing else.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -29,7 +29,10 @@ if (!prepare()) {
 }
 if (!process.argv.includes('--prepare-only')) {
   const work = mkdtempSync(join(tmpdir(), 'cpt-conformance-'));
-  const isGreen = run(python, [join(root, 'conformance/check.py'), work, process.execPath]);
+  const isGreen = [
+    run(python, [join(root, 'conformance/check.py'), work, process.execPath]),
+    run(process.execPath, [join(root, 'conformance/tokenizer.mjs')]),
+  ].every(Boolean);
   rmSync(work, { recursive: true, force: true });
   process.exitCode = isGreen ? 0 : 1;
 }

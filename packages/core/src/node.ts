@@ -12,6 +12,9 @@ export interface FileSource extends ByteSource {
   close(): Promise<void>;
 }
 
+/** Node ends the process with a failed assertion, not an error, when one call reads more than 2^31 - 1 bytes. */
+const MOST_PER_READ = 2 ** 30;
+
 /**
  * Opens a regular file for positional reads.
  * @throws InvalidInputError `CPT_INPUT_FILE_MISSING` when it does not exist or is not a regular file.
@@ -28,7 +31,7 @@ export async function fileSource(path: string): Promise<FileSource> {
       checkRange(size, offset, length, path);
       const bytes = new Uint8Array(length);
       for (let done = 0; done < length; ) {
-        const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+        const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, MOST_PER_READ), offset + done);
         if (bytesRead === 0) checkRange(offset + done, offset, length, path); // the file shrank after it was opened
         done += bytesRead;
       }

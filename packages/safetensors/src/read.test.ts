@@ -11,7 +11,7 @@ const expected: Record<string, { dtype: string; shape: number[]; hex: string }> 
 )[NAME];
 
 describe('openSafetensors', () => {
-  it('reads what Python wrote: every dtype, a scalar, an empty tensor, metadata', async () => {
+  it('reads what Python wrote: nine dtypes, a scalar, an empty tensor, metadata', async () => {
     const file = await openSafetensors(bytesSource(bytes), NAME);
     expect([...file.tensors.keys()].sort()).toEqual(Object.keys(expected).sort());
     for (const [name, { dtype, shape, hex }] of Object.entries(expected)) {

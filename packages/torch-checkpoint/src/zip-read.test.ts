@@ -140,7 +140,11 @@ describe('readZipDirectory', () => {
     ['another packed size in the local header', 'CPT_ZIP_HEADER_MISMATCH', zipOf([{ ...A, localPacked: 5 }])],
     ['a ZIP64 record of two counts', 'CPT_ZIP_DIRECTORY', zipOf([A], { zip64: { countHere: 2 } })],
     ['a ZIP64 record of another form', 'CPT_ZIP_DIRECTORY', zipOf([A], { zip64: { recordLength: 45 } })],
-    ['an end record that its ZIP64 record contradicts', 'CPT_ZIP_DIRECTORY', zipOf([A], { zip64: {}, count: 5 })],
+    [
+      'an end record that its ZIP64 record contradicts',
+      'CPT_ZIP_DIRECTORY',
+      zipOf([A], { zip64: {}, count: 5, countHere: 1 }),
+    ],
     ['a directory past the end record', 'CPT_ZIP_OUT_OF_RANGE', zipOf([A], { directoryLength: 5000 })],
     ['a directory that is too short', 'CPT_ZIP_FOREIGN_BYTES', zipOf([A], { directoryLength: 40 })],
     ['a ZIP64 record of another count', 'CPT_ZIP_DIRECTORY', zipOf([A], { zip64: { count: 2 } })],
