@@ -31,6 +31,8 @@ if (!process.argv.includes('--prepare-only')) {
   const work = mkdtempSync(join(tmpdir(), 'cpt-conformance-'));
   const isGreen = [
     run(python, [join(root, 'conformance/check.py'), work, process.execPath]),
+    run(python, [join(root, 'conformance/check_megatron.py')]),
+    run(process.execPath, [join(root, 'conformance/kill-converter.mjs')]),
     run(process.execPath, [join(root, 'conformance/tokenizer.mjs')]),
   ].every(Boolean);
   rmSync(work, { recursive: true, force: true });

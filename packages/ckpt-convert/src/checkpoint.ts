@@ -3,18 +3,21 @@ import type { FamilyName } from './families/index.ts';
 import { locateCheckpoint } from './locate-checkpoint.ts';
 import type { ArgsNamespace, HfConfig, ModelConfig } from './model-config.ts';
 import { openTorchCheckpoint } from './open-torch.ts';
+import { openTorchDistCheckpoint } from './open-torch-dist.ts';
 
 /**
  * A Megatron checkpoint with global names, whatever files it lies in: the seam between formats. A format is one function that
  * returns this; everything behind it (resolving, planning, copying, verifying) is the same for all.
  */
 export interface MegatronCheckpoint {
-  readonly format: 'torch';
+  readonly format: 'torch' | 'torch_dist';
   /** The directory of the iteration itself. */
   readonly directory: string;
   /** 0 for a `release`. */
   readonly iteration: number;
+  /** How the shards lie; 1 × 1 for a distributed checkpoint, whose tensors are global whoever wrote them. */
   readonly parallel: ParallelLayout;
+  /** Of each chunk in the order of the model: one a pipeline stage, with virtual stages all stages' chunk 0, then all chunk 1. */
   readonly layersPerStage: readonly number[];
   readonly modelConfig: ModelConfig;
   /** Rows of the embedding over all ranks, padding included. */
@@ -45,8 +48,9 @@ export interface ParallelLayout {
 export interface MegatronParameter {
   /** Global layer number, names of the Transformer Engine spec. */
   readonly megatronName: string;
-  /** As the rank file spells it: layer number counted from the stage's first, either spec. */
+  /** As the rank file spells it: layer number counted from the chunk's first, either spec. */
   readonly localName: string;
+  /** Of its chunk in the order of `layersPerStage`; the stage itself where there are no virtual ones. */
   readonly pipelineStage: number;
   readonly dtype: Dtype;
   /** One per tensor rank, in rank order. */
@@ -80,7 +84,7 @@ export interface OpenCheckpointOptions {
  * Opens a checkpoint directory: reads names, shapes and `args` of every rank file and no tensor. Accepts the root with its
  * tracker file, one `iter_…` or `release` directory, or one rank file. Close it.
  * @throws InvalidInputError `CPT_INPUT_CHECKPOINT_MISSING`, FormatError `CPT_FORMAT_RANK_GRID`, `CPT_FORMAT_RANK_FILE`,
- * `CPT_FORMAT_RANKS_DIFFER`, `CPT_FORMAT_PIPELINE_LAYERS`, UnsupportedError `CPT_UNSUPPORTED_CHECKPOINT`,
+ * `CPT_FORMAT_RANKS_DIFFER`, `CPT_FORMAT_PIPELINE_LAYERS`, `CPT_FORMAT_DIST_METADATA`, `CPT_FORMAT_DIST_CHUNKS`, UnsupportedError `CPT_UNSUPPORTED_CHECKPOINT`,
  * `CPT_UNSUPPORTED_MODEL`.
  */
 export async function openMegatronCheckpoint(
@@ -89,9 +93,10 @@ export async function openMegatronCheckpoint(
 ): Promise<MegatronCheckpoint> {
   const located = await locateCheckpoint(path, options.iteration);
   if (located.format === 'torch') return openTorchCheckpoint(located, options);
+  if (located.format === 'torch_dist') return openTorchDistCheckpoint(located, options);
   throw new UnsupportedError(
     'CPT_UNSUPPORTED_CHECKPOINT',
-    `${located.directory}: a ${located.format} checkpoint (${located.evidence}) cannot be read yet; save it with --ckpt-format torch`,
+    `${located.directory}: a ${located.format} checkpoint (${located.evidence}) cannot be read yet; save it with --ckpt-format torch_dist`,
     { feature: located.format, file: located.directory },
   );
 }

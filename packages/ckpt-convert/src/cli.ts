@@ -1,3 +1,4 @@
+import { CptError } from '@pai-cpt/core';
 import { runCli } from '@pai-cpt/core/node';
 import { runCommand } from './commands.ts';
 
@@ -11,6 +12,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
+/** sysexits.h EX_TEMPFAIL: another converter holds the output; the same command may do later. */
+const TEMPORARY_FAILURE = 75;
+let isLocked = false;
+
 await runCli(() =>
   runCommand(
     process.argv.slice(2),
@@ -20,5 +25,9 @@ await runCli(() =>
       ...(process.stderr.isTTY && { terminal: process.stderr }),
     },
     interrupt.signal,
-  ),
+  ).catch((error: unknown) => {
+    isLocked = CptError.isInstance(error) && error.code === 'CPT_INPUT_OUTPUT_LOCKED';
+    throw error;
+  }),
 );
+if (isLocked) process.exitCode = TEMPORARY_FAILURE;

@@ -1,25 +1,32 @@
-import { InvalidInputError } from '@pai-cpt/core';
+import { CptError } from '@pai-cpt/core';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
+import { addDiff, addReshard, addToMegatron } from './commands-megatron.ts';
 import { convertCheckpoint } from './convert.ts';
 import type { ConversionResult, ConvertOptions } from './convert-options.ts';
 import { type Inspection, inspectCheckpoint } from './inspect.ts';
+import { byteSize, castOptions, wholeNumber } from './option-values.ts';
+import { readUnfinished } from './output/output-directory.ts';
 import type { ConversionPlan } from './plan.ts';
-import { createByteProgress, formatBytes, type Output, parseByteSize } from './progress.ts';
+import { createByteProgress, formatBytes, type Output } from './progress.ts';
 import { type VerifyOptions, type VerifyReport, verifyCheckpoint } from './verify.ts';
 
 /** Runs one `ckpt-convert` command line and gives its exit code: 0 done, 1 not equal, 2 wrong use. Failures are thrown. */
 export async function runCommand(args: readonly string[], output: Output, signal?: AbortSignal): Promise<number> {
   let exitCode = 0;
   const program = new Command('ckpt-convert')
-    .description('Megatron dense checkpoints to Hugging Face safetensors, streamed and proven')
+    .description('Megatron dense checkpoints to and from Hugging Face safetensors, streamed and proven')
     .exitOverride()
     .configureOutput({ writeOut: (text) => output.write(text), writeErr: (text) => output.log(text.trimEnd()) });
   addToHf(program, output, signal);
+  addToMegatron(program, output, signal);
+  addReshard(program, output, signal);
   addInspect(program, output);
-  addVerify(program, output, signal, (code) => {
+  const setExitCode = (code: number) => {
     exitCode = code;
-  });
+  };
+  addDiff(program, output, signal, setExitCode);
+  addVerify(program, output, signal, setExitCode);
   try {
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
@@ -29,8 +36,11 @@ export async function runCommand(args: readonly string[], output: Output, signal
   }
 }
 
-interface ToHfFlags extends Pick<ConvertOptions, 'reference' | 'tokenizer' | 'vocabSize' | 'iteration' | 'force'> {
+interface ToHfFlags
+  extends Pick<ConvertOptions, 'reference' | 'tokenizer' | 'vocabSize' | 'iteration' | 'force' | 'resume'> {
   maxShardSize?: number;
+  dtype: string;
+  allowCast?: boolean;
   dryRun?: boolean;
   json?: boolean;
 }
@@ -46,24 +56,44 @@ function addToHf(program: Command, output: Output, signal: AbortSignal | undefin
     .option('--vocab-size <rows>', 'rows of the vocabulary to keep', wholeNumber('--vocab-size'))
     .option('--max-shard-size <size>', 'largest output file, for example 5GB or 2GiB (default: 5GB)', byteSize)
     .option('--iteration <n>', 'which iteration (default: what the tracker file says)', wholeNumber('--iteration'))
+    .option('--dtype <dtype>', 'bf16, f32, or source', 'source')
+    .option('--allow-cast', 'permit a --dtype that cannot hold all bits')
     .option('--force', 'replace the weights that the output holds')
+    .option('--resume', 'go on with a conversion that was interrupted, or begin one')
     .option('--dry-run', 'say what would be done')
     .option('--json', 'print the result as JSON on stdout')
     .action(async (source: string, directory: string, flags: ToHfFlags) => {
-      const { json, maxShardSize, ...rest } = flags;
+      const { json, maxShardSize, dtype, allowCast = false, ...rest } = flags;
       const progress = createByteProgress(output);
       const result = await convertCheckpoint({
         ...rest,
+        ...castOptions({ dtype, allowCast }),
         source,
         output: directory,
         onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
         ...(maxShardSize !== undefined && { maxShardBytes: maxShardSize }),
         ...(signal && { signal }),
-      }).finally(progress.clear);
+      })
+        .finally(progress.clear)
+        .catch((error: unknown) => {
+          sayHowToResume(directory, error, output);
+          throw error;
+        });
       for (const note of result.notes) output.log(`${pc.yellow('note:')} ${note}`);
       if (json) output.write(`${JSON.stringify(forMachines(result, flags.dryRun === true))}\n`);
       else output.write(flags.dryRun ? describePlan(result.plan) : describeResult(result, directory));
     });
+}
+
+/** After a stop that left finished files behind: how many, and the way on. A lock means that they are somebody else's. */
+function sayHowToResume(directory: string, error: unknown, output: Output): void {
+  if (CptError.isInstance(error) && !error.code.startsWith('CPT_DISK_')) return;
+  const unfinished = readUnfinished(directory);
+  if (!unfinished) return;
+  const { finished, start } = unfinished;
+  output.log(
+    `${finished.size} of ${start.outputShards} files are written; run the same command with --resume to go on`,
+  );
 }
 
 /** The plan has an entry for each copy, so it is only given when it is what was asked for. */
@@ -169,23 +199,4 @@ function describeReport({ checks, ok }: VerifyReport): string {
     return `${mark} ${check.name.padEnd(9)} ${check.detail}`;
   });
   return `${[...lines, ok ? pc.green('equal') : pc.red('not equal')].join('\n')}\n`;
-}
-
-function wholeNumber(option: string): (value: string) => number {
-  return (value) => {
-    if (/^\d+$/.test(value) && Number.isSafeInteger(Number(value))) return Number(value);
-    throw invalid(option, value, 'give a whole number');
-  };
-}
-
-function byteSize(value: string): number {
-  const bytes = parseByteSize(value);
-  if (bytes !== undefined) return bytes;
-  throw invalid('--max-shard-size', value, 'give a size such as 5GB or 512MiB');
-}
-
-function invalid(option: string, value: string, advice: string): InvalidInputError {
-  return new InvalidInputError('CPT_INPUT_INVALID', `${option} "${value}" cannot be used; ${advice}`, {
-    field: option,
-  });
 }

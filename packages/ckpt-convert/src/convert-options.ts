@@ -1,10 +1,11 @@
+import type { CastOptions } from './cast.ts';
 import type { ParallelLayout } from './checkpoint.ts';
 import type { Progress, WrittenFile } from './execute.ts';
 import type { ModelConfig } from './model-config.ts';
 import type { ResourceUse } from './node.ts';
 import type { ConversionPlan } from './plan.ts';
 
-export interface ConvertOptions {
+export interface ConvertOptions extends CastOptions {
   /** A checkpoint root, one iteration's directory, or a rank file. */
   readonly source: string;
   readonly output: string;
@@ -16,8 +17,10 @@ export interface ConvertOptions {
   /** Default 5 · 10⁹, as transformers had it. */
   readonly maxShardBytes?: number;
   readonly iteration?: number;
-  /** Replaces what an output directory holds. */
+  /** Replaces what an output directory holds, an unfinished conversion too. */
   readonly force?: boolean;
+  /** Goes on with an unfinished conversion of the same source with the same options, if there is one. */
+  readonly resume?: boolean;
   /** Stops after the plan; nothing is written. */
   readonly dryRun?: boolean;
   onProgress?(progress: Progress): void;
@@ -35,5 +38,6 @@ export interface ConversionResult extends ResourceUse {
   /** What disagreed, what was cut, what was patched. */
   readonly notes: readonly string[];
   readonly plan: ConversionPlan;
-  readonly resumed: false;
+  /** Took over what an earlier run had finished. */
+  readonly resumed: boolean;
 }

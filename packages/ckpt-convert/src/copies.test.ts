@@ -2,11 +2,11 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   composeCopies,
+  copiesBetween,
   joinColumns,
   moveRuns,
   type Placement,
   type RowRun,
-  reverseCopies,
   type StridedCopy,
   stackHalves,
   stackRows,
@@ -180,19 +180,37 @@ function expectMoves(copies: StridedCopy[], byteLength: number, source: (at: num
   expect(found).toEqual(Array.from({ length: byteLength }, (_, at) => source(at).join(':')));
 }
 
-describe('reverseCopies', () => {
-  it('takes a tensor apart again', () => {
-    const copies = composeCopies(stackHalves(2, 3, 2), takeHalf(0, 6), packed(2, 2, 1), 2, 1);
-    const whole = Uint8Array.from({ length: 12 }, (_, at) => at);
-    const shards = [0, 1].map((shard) => {
-      const bytes = new Uint8Array(12).fill(255);
-      for (const copy of reverseCopies(copies, shard)) moveRuns(copy, whole, 0, bytes, 0);
+describe('copiesBetween', () => {
+  it('takes whole matrices apart: gate and up become the rows of each rank', () => {
+    const whole = [takeHalf(0, 6), takeHalf(1, 6)].flatMap((runs, shard) =>
+      runs.map(({ globalRow, toRow, rows }) => ({
+        ...{ shard, globalRow, globalColumn: 0, rows, columns: 1, localRow: toRow },
+      })),
+    );
+    const sources = [Uint8Array.of(0, 1, 2, 3, 4, 5), Uint8Array.of(10, 11, 12, 13, 14, 15)];
+    const ranks = [0, 1].map((rank) => {
+      const targets = stackHalves(2, 3, 1).filter(({ shard }) => shard === rank);
+      const bytes = new Uint8Array(6);
+      for (const copy of copiesBetween(whole, targets, packed(2, 1, 1), 1, 1)) {
+        moveRuns(copy, sources[copy.shard] as Uint8Array, 0, bytes, 0);
+      }
       return [...bytes];
     });
-    expect(shards).toEqual([
-      [0, 1, 2, 3, 4, 5, 255, 255, 255, 255, 255, 255],
-      [6, 7, 8, 9, 10, 11, 255, 255, 255, 255, 255, 255],
+    expect(ranks).toEqual([
+      [0, 1, 2, 10, 11, 12],
+      [3, 4, 5, 13, 14, 15],
     ]);
+  });
+
+  it('cuts columns of one grid by columns of another', () => {
+    // [2, 6] over 2 ranks, then over 3: rank 1 of 3 takes columns 2 and 3, one from each.
+    const sources = [Uint8Array.of(0, 1, 2, 6, 7, 8), Uint8Array.of(3, 4, 5, 9, 10, 11)];
+    const targets = joinColumns(3, 2, 2).filter(({ shard }) => shard === 1);
+    const bytes = new Uint8Array(4);
+    for (const copy of copiesBetween(joinColumns(2, 2, 3), targets, packed(2, 3, 1), 2, 1)) {
+      moveRuns(copy, sources[copy.shard] as Uint8Array, 0, bytes, 0);
+    }
+    expect([...bytes]).toEqual([2, 3, 8, 9]);
   });
 });
 

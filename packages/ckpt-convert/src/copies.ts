@@ -141,6 +141,35 @@ export function composeCopies(
   return mergeEvenRuns(copies.sort((a, b) => a.shard - b.shard || a.to - b.to)).sort((a, b) => a.to - b.to);
 }
 
+/**
+ * The copies that fill one shard out of whatever holds the same global matrix: the shards of another grid, or the parts it is
+ * packed from. `targets` are the boxes of that one shard, `columns` its columns.
+ */
+export function copiesBetween(
+  sources: readonly Placement[],
+  targets: readonly Placement[],
+  steps: readonly ShardSteps[],
+  columns: number,
+  elementBytes: number,
+): StridedCopy[] {
+  const copies: StridedCopy[] = [];
+  for (const target of targets) {
+    for (const box of sources) {
+      const row = Math.max(box.globalRow, target.globalRow);
+      const column = Math.max(box.globalColumn, target.globalColumn);
+      const rows = Math.min(box.globalRow + box.rows, target.globalRow + target.rows) - row;
+      const across = Math.min(box.globalColumn + box.columns, target.globalColumn + target.columns) - column;
+      if (rows <= 0 || across <= 0) continue;
+      const { rowStep, columnStep } = steps[box.shard] as ShardSteps;
+      const from = (box.localRow + row - box.globalRow) * rowStep + (column - box.globalColumn) * columnStep;
+      const to = ((target.localRow + row - target.globalRow) * columns + column - target.globalColumn) * elementBytes;
+      const extent = { rows, columns: across, rowStep, columnStep, toRowStep: columns * elementBytes, elementBytes };
+      copies.push(...boxCopies(box.shard, from, to, extent));
+    }
+  }
+  return mergeEvenRuns(copies.sort((a, b) => a.shard - b.shard || a.to - b.to)).sort((a, b) => a.to - b.to);
+}
+
 interface Extent {
   rows: number;
   columns: number;
@@ -199,13 +228,6 @@ function extendRun(last: StridedCopy, next: StridedCopy): StridedCopy | undefine
 
 function isSameStep(copy: StridedCopy, fromStep: number, toStep: number): boolean {
   return copy.fromStep === fromStep && copy.toStep === toStep;
-}
-
-/** The same copies with source and target exchanged, for one shard: how a rank file is made out of whole tensors. */
-export function reverseCopies(copies: readonly StridedCopy[], shard: number): StridedCopy[] {
-  return copies
-    .filter((copy) => copy.shard === shard)
-    .map((copy) => ({ ...copy, shard: 0, from: copy.to, to: copy.from, fromStep: copy.toStep, toStep: copy.fromStep }));
 }
 
 /** Below this many bytes a loop beats the cost of making a view. */

@@ -2,7 +2,7 @@ import { FormatError } from '@pai-cpt/core';
 import type { MegatronParameter, OpenCheckpointOptions, ParallelLayout } from './checkpoint.ts';
 import { FAMILIES, type FamilyName, familiesOf, isFamilyName } from './families/index.ts';
 import { matrixSize } from './mapping.ts';
-import { type ArgsNamespace, type DiskFacts, type ModelConfig, resolveModelConfig } from './model-config.ts';
+import { type ArgsNamespace, type DiskFacts, type ModelConfig, numberArg, resolveModelConfig } from './model-config.ts';
 import { layersByArgs } from './pipeline-layout.ts';
 import { refusal } from './unsupported-features.ts';
 
@@ -34,7 +34,7 @@ export function describeModel(input: CatalogueInput, options: OpenCheckpointOpti
     modelConfig,
     families,
     paddedVocabSize: disk.paddedVocabSize,
-    problems: [...describeSplit(args, input.layersPerStage), ...problems],
+    problems: [...describeSplit(input), ...problems],
   };
 }
 
@@ -81,8 +81,10 @@ function chooseFamilies(
 }
 
 /** A line when `args` describe another split than the stages hold; counting is right either way. */
-function describeSplit(args: ArgsNamespace | undefined, layersPerStage: readonly number[]): string[] {
-  const claimed = args && layersByArgs(args, layersPerStage.length);
+function describeSplit({ args, layersPerStage, parallel }: CatalogueInput): string[] {
+  const stages = parallel.pipelineParallelSize;
+  if ((numberArg(args, 'pipeline_model_parallel_size') ?? stages) !== stages) return []; // global tensors: there is no split
+  const claimed = args && layersByArgs(args, stages, parallel.virtualStages);
   if (!claimed || claimed.every((layers, stage) => layers === layersPerStage[stage])) return [];
   return [
     `layers per pipeline stage: the files hold ${layersPerStage.join(' + ')}, args say ${claimed.join(' + ')}; the files were followed`,

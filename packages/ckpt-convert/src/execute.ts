@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { rowBytes } from '@pai-cpt/core';
+import { castDtype, rowBytes, tensorBytes } from '@pai-cpt/core';
 import { type OutputShard, SafetensorsWriter } from '@pai-cpt/safetensors';
 import type { ReadInto } from './checkpoint.ts';
 import { moveRuns, type StridedCopy } from './copies.ts';
@@ -31,12 +31,16 @@ export interface Progress {
 }
 
 export interface ExecuteOptions {
+  /** Output shards that an earlier run wrote; they are left out of the work and given back as they are. */
+  readonly finished?: ReadonlyMap<string, WrittenFile>;
+  /** Called when the bytes of an output shard are on the disk. */
+  onFile?(file: WrittenFile): Promise<void>;
   onProgress?(progress: Progress): void;
   readonly signal?: AbortSignal;
 }
 
 /** Output is made in tiles of this size; larger ones gain nothing and cost memory. */
-const TILE_BYTES = 4 * 1024 * 1024;
+export const TILE_BYTES = 4 * 1024 * 1024;
 /** Runs from this length on are read straight into the tile. */
 const DIRECT_BYTES = 64 * 1024;
 /** A gap between runs up to this long is read over: one long read is cheaper than two short ones. */
@@ -58,7 +62,13 @@ export async function executePlan(
   const written: WrittenFile[] = [];
   let doneBytes = 0;
   const onTile = await breather(options.signal);
-  for (const { name, tensors } of outputShards) {
+  for (const { name, tensors, byteLength } of outputShards) {
+    const before = options.finished?.get(name);
+    if (before) {
+      written.push(before);
+      doneBytes += byteLength;
+      continue;
+    }
     const output = await io.createOutput(name);
     const digest = createHash('sha256');
     let bytes = 0;
@@ -72,23 +82,28 @@ export async function executePlan(
     const writer = new SafetensorsWriter(sink, tensors, { format: 'pt' });
     await writer.start();
     for (const tensor of tensors) {
-      for (const tile of tilesOf(tensor)) {
+      const { shape, dtype, sourceDtype = dtype } = tensor;
+      for (const tile of tilesOf({ shape, dtype: sourceDtype, byteLength: tensorBytes(shape, sourceDtype) })) {
         const target = buffers.tile.subarray(0, tile.byteLength);
         fillTile(tensor, tile.from, target, buffers.window, io.readInto);
-        await writer.append(target);
-        doneBytes += tile.byteLength;
+        const bytesOfTile = castDtype(target, sourceDtype, dtype);
+        await writer.append(bytesOfTile);
+        doneBytes += bytesOfTile.byteLength;
         options.onProgress?.({ doneBytes, totalBytes, file: name });
         await onTile();
       }
     }
     await writer.finish();
     await output.finish();
-    written.push({ name, bytes, sha256: digest.digest('hex') });
+    const file = { name, bytes, sha256: digest.digest('hex') };
+    await options.onFile?.(file);
+    written.push(file);
   }
   return written;
 }
 
-async function breather(signal: AbortSignal | undefined): Promise<() => Promise<void>> {
+/** Lets timers and signals through now and then; what it gives is called after each tile. @throws `signal.reason`. */
+export async function breather(signal: AbortSignal | undefined): Promise<() => Promise<void>> {
   signal?.throwIfAborted();
   let last = performance.now();
   return async () => {
@@ -101,7 +116,11 @@ async function breather(signal: AbortSignal | undefined): Promise<() => Promise<
 }
 
 /** Whole rows where they fit, so that few runs are cut. */
-function* tilesOf({ shape, dtype, byteLength }: PlannedTensor): Generator<{ from: number; byteLength: number }> {
+export function* tilesOf({
+  shape,
+  dtype,
+  byteLength,
+}: Pick<PlannedTensor, 'shape' | 'dtype' | 'byteLength'>): Generator<{ from: number; byteLength: number }> {
   const row = shape.length === 0 ? byteLength : rowBytes(shape, dtype);
   const step = row > 0 && row <= TILE_BYTES ? TILE_BYTES - (TILE_BYTES % row) : TILE_BYTES;
   for (let from = 0; from < byteLength; from += step) yield { from, byteLength: Math.min(step, byteLength - from) };

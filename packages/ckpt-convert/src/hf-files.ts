@@ -2,7 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import { type Dtype, InvalidInputError } from '@pai-cpt/core';
 import { buildHfConfig, type SpecialTokens } from './hf-config.ts';
 import type { HfConfig, ModelConfig } from './model-config.ts';
-import { listDirectory, type OutputDirectory, pathExists, readJsonObject } from './node.ts';
+import { listDirectory, pathExists, readJsonObject } from './node.ts';
 
 /** What makes a folder loadable beside config.json and the weights; copied as it is. Never weights, never an index. */
 const TOKENIZER_FILES = [
@@ -61,12 +61,6 @@ export async function planHfFiles(
     contents.push({ name: 'generation_config.json', content: toJson(generation) });
   }
   return { contents, copies, patches };
-}
-
-/** Puts planned files under temporary names of the output. */
-export async function writeHfFiles(files: HfFiles, output: OutputDirectory): Promise<void> {
-  for (const { name, content } of files.contents) await output.addFile(name, content);
-  for (const { name, from } of files.copies) await output.copyFile(from, name);
 }
 
 function folderOf(path: string, fileName: string): string {

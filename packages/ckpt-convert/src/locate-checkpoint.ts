@@ -16,7 +16,7 @@ export interface RankFile {
   readonly path: string;
 }
 
-/** A directory of rank files that form a full grid, or one of a format that is recognised and not read. */
+/** Rank files that form a full grid, a distributed checkpoint, or a directory of a format that is recognised and not read. */
 export type LocatedCheckpoint =
   | {
       readonly format: 'torch';
@@ -27,7 +27,8 @@ export type LocatedCheckpoint =
       readonly rankFiles: readonly RankFile[];
       readonly notes: readonly string[];
     }
-  | { readonly format: 'torch_dist' | 'torch_dcp'; readonly directory: string; readonly evidence: string };
+  | { readonly format: 'torch_dist'; readonly directory: string; readonly notes: readonly string[] }
+  | { readonly format: 'torch_dcp'; readonly directory: string; readonly evidence: string };
 
 /** The name of an iteration's directory; numbers past seven digits are not cut. */
 export function iterationDirectoryName(iteration: number): string {
@@ -114,7 +115,7 @@ async function readIterationDirectory(
   notes: readonly string[],
 ): Promise<LocatedCheckpoint> {
   const names = entries.map(({ name }) => name);
-  if (names.includes('metadata.json')) return { format: 'torch_dist', directory, evidence: 'metadata.json' };
+  if (names.includes('metadata.json')) return { format: 'torch_dist', directory, notes };
   const ranks = names.filter((name) => name.startsWith('mp_rank_')).sort();
   if (ranks.length === 0 && names.includes('.metadata')) {
     return { format: 'torch_dcp', directory, evidence: '.metadata without metadata.json' };

@@ -2,20 +2,29 @@ import type { Dtype } from '@pai-cpt/core';
 import { float, type WritableValue } from '@pai-cpt/torch-checkpoint';
 import { FAMILIES, type ModelFamily } from './families/index.ts';
 import type { ModelConfig } from './model-config.ts';
+import type { RankGrid } from './rank-grid.ts';
+import type { LayerSpec } from './rank-plan.ts';
+
+export interface ArgsInput {
+  readonly model: ModelConfig;
+  readonly grid: RankGrid;
+  readonly spec: LayerSpec;
+  readonly paddedVocabSize: number;
+  readonly vocabMultiple: number;
+  readonly dtype: Dtype;
+  readonly iteration: number;
+}
 
 /**
  * The `args` Namespace of a rank file: what Megatron compares or takes over on load, and what a converter needs. No enum is in
  * it, because `torch.load(weights_only=True)` refuses classes it does not know. `vocab_size` is the size without padding.
  */
-export function argsOf(
-  model: ModelConfig,
-  parallel: { readonly tensorParallelSize: number; readonly pipelineParallelSize: number },
-  paddedVocabSize: number,
-  dtype: Dtype,
-  iteration: number,
-): Record<string, WritableValue> {
+export function argsOf(input: ArgsInput): Record<string, WritableValue> {
+  const { model, grid, spec, paddedVocabSize, vocabMultiple, dtype, iteration } = input;
+  const { virtualStages = 1 } = grid;
   const family: ModelFamily = FAMILIES[model.family];
   const positions = model.maxPositionEmbeddings ?? null;
+  const perChunk = virtualStages > 1 ? model.layers / (grid.pipelineParallelSize * virtualStages) : undefined;
   return {
     num_layers: model.layers,
     hidden_size: model.hiddenSize,
@@ -26,7 +35,7 @@ export function argsOf(
     num_query_groups: model.queryGroups,
     vocab_size: model.vocabSize,
     padded_vocab_size: paddedVocabSize,
-    make_vocab_size_divisible_by: 128,
+    make_vocab_size_divisible_by: vocabMultiple,
     max_position_embeddings: positions,
     seq_length: positions,
     swiglu: true,
@@ -39,22 +48,23 @@ export function argsOf(
     untie_embeddings_and_output_weights: !model.isTied,
     add_position_embedding: true,
     position_embedding_type: 'rope',
-    rotary_base: model.ropeTheta,
+    rotary_base: Number.isInteger(model.ropeTheta) ? model.ropeTheta : float(model.ropeTheta),
     rotary_percent: float(1),
     rotary_interleaved: false,
     num_experts: null,
     multi_latent_attention: false,
     mtp_num_layers: null,
-    tensor_model_parallel_size: parallel.tensorParallelSize,
-    pipeline_model_parallel_size: parallel.pipelineParallelSize,
-    virtual_pipeline_model_parallel_size: null,
-    decoder_first_pipeline_num_layers: null,
-    decoder_last_pipeline_num_layers: null,
+    tensor_model_parallel_size: grid.tensorParallelSize,
+    pipeline_model_parallel_size: grid.pipelineParallelSize,
+    virtual_pipeline_model_parallel_size: virtualStages > 1 ? virtualStages : null,
+    num_layers_per_virtual_pipeline_stage: Number.isInteger(perChunk) ? (perChunk as number) : null,
+    decoder_first_pipeline_num_layers: grid.firstStageLayers ?? null,
+    decoder_last_pipeline_num_layers: grid.lastStageLayers ?? null,
     account_for_embedding_in_pipeline_split: false,
     account_for_loss_in_pipeline_split: false,
     context_parallel_size: 1,
     expert_model_parallel_size: 1,
-    transformer_impl: 'transformer_engine',
+    transformer_impl: spec === 'te' ? 'transformer_engine' : 'local',
     use_mcore_models: true,
     ckpt_format: 'torch',
     params_dtype: { kind: 'dtype', dtype },

@@ -1,10 +1,9 @@
-import { closeSync, existsSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { FormatError, InvalidInputError } from '@pai-cpt/core';
 import { commitFile, type FileSource, fileSource, replaceFile, temporaryPath } from '@pai-cpt/core/node';
 import type { ReadInto } from './checkpoint.ts';
-import type { OutputFile } from './execute.ts';
 
 export interface DirectoryEntry {
   readonly name: string;
@@ -80,74 +79,6 @@ export function openFilePool(): FilePool {
       const open = [...files.values()];
       files.clear();
       await Promise.all(open.map((file) => file.close()));
-    },
-  };
-}
-
-/** An output directory in the making: files lie under temporary names until all of them are renamed at once. */
-export interface OutputDirectory {
-  createOutput(name: string): Promise<OutputFile>;
-  /** A small file, to be committed with the others. */
-  addFile(name: string, content: string): Promise<void>;
-  copyFile(from: string, name: string): Promise<void>;
-  /** Renames everything, files named in `last` at the end in that order, after removing `stale` names. */
-  commit(last: readonly string[], stale: readonly string[]): Promise<void>;
-  /** Removes what is not committed, and the directory if this made it. */
-  discard(): Promise<void>;
-}
-
-export async function openOutputDirectory(directory: string): Promise<OutputDirectory> {
-  const isNew = !existsSync(directory);
-  await mkdir(directory, { recursive: true });
-  const pending = new Map<string, string>();
-  const openFiles = new Set<number>();
-  let isCommitted = false;
-  const reserve = (name: string) => {
-    const temporary = temporaryPath(join(directory, name));
-    pending.set(name, temporary);
-    return temporary;
-  };
-  const createOutput = async (name: string): Promise<OutputFile> => {
-    const fd = openSync(reserve(name), 'wx');
-    openFiles.add(fd);
-    return {
-      write(bytes) {
-        for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done, bytes.byteLength - done);
-      },
-      async finish() {
-        fdatasyncSync(fd);
-        closeSync(fd);
-        openFiles.delete(fd);
-      },
-    };
-  };
-  return {
-    createOutput,
-    async addFile(name, content) {
-      const file = await createOutput(name);
-      file.write(new TextEncoder().encode(content));
-      await file.finish();
-    },
-    async copyFile(from, name) {
-      await copyFile(from, reserve(name));
-    },
-    async commit(last, stale) {
-      for (const name of stale) await rm(join(directory, name), { force: true });
-      const names = [...pending.keys()];
-      const order = [...names.filter((name) => !last.includes(name)), ...last.filter((name) => pending.has(name))];
-      for (const name of order) {
-        const temporary = pending.get(name) as string;
-        if (name === order.at(-1)) await commitFile(temporary, join(directory, name));
-        else await rename(temporary, join(directory, name));
-        pending.delete(name);
-      }
-      isCommitted = true;
-    },
-    async discard() {
-      for (const fd of openFiles) closeSync(fd);
-      openFiles.clear();
-      for (const temporary of pending.values()) await rm(temporary, { force: true });
-      if (isNew && !isCommitted) await rm(directory, { recursive: true, force: true });
     },
   };
 }

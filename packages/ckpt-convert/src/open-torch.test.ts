@@ -7,7 +7,15 @@ import { openMegatronCheckpoint } from './checkpoint.ts';
 import { argsOf } from './megatron-args.ts';
 import { writeMegatronRankFiles } from './write-torch.ts';
 
-const parallel = { tensorParallelSize: 1, pipelineParallelSize: 1 };
+const ARGS = argsOf({
+  model: TINY,
+  grid: { tensorParallelSize: 1, pipelineParallelSize: 1 },
+  spec: 'te',
+  paddedVocabSize: 16,
+  vocabMultiple: 16,
+  dtype: 'F32',
+  iteration: 5,
+});
 
 /** A whole tiny model in one rank file, with changes. */
 async function openChanged(
@@ -42,7 +50,7 @@ async function openChanged(
       (entry): entry is [string, WritableValue] => entry[1] !== undefined,
     );
     const keys: Record<string, WritableValue> = {
-      args: namespace({ ...argsOf(TINY, parallel, 16, 'F32', 5), ...change.args }),
+      args: namespace({ ...ARGS, ...change.args }),
       iteration: 5,
       model: orderedDict(entries),
       ...change.keys,
@@ -132,8 +140,6 @@ describe('a feature that is not converted is refused by name', () => {
     ],
     ['multi-token prediction', { args: { mtp_num_layers: 1 } }],
     ['multi-token prediction', { model: { 'mtp.layers.0.eh_proj.weight': tensorDeclaration('F32', [2]) } }],
-    ['virtual pipeline stages', { keys: { model0: orderedDict([]) } }],
-    ['virtual pipeline stages', { args: { virtual_pipeline_model_parallel_size: 2 } }],
     ['apply_layernorm_1p', { args: { apply_layernorm_1p: true } }],
     ['rotary_interleaved', { args: { rotary_interleaved: true } }],
     ['rotary_percent below 1', { args: { rotary_percent: { kind: 'float', value: 0.5 } } }],
@@ -146,8 +152,8 @@ describe('a feature that is not converted is refused by name', () => {
       { model: { 'decoder.layers.0.self_attention.core_attention.softmax_offset': tensorDeclaration('F32', [4]) } },
     ],
     [
-      'names from before Megatron-Core, or a vision model',
-      { keys: { model: new Map([['language_model', new Map()]]) } },
+      'a vision model, or an unknown name of before Megatron-Core',
+      { model: { 'language_model.decoder.final_layernorm.weight': tensorDeclaration('F32', [8]) } },
     ],
   ] as [string, Parameters<typeof openChanged>[0]][])('%s', async (feature, change) => {
     await expect(openChanged(change)).rejects.toThrow(
@@ -155,11 +161,11 @@ describe('a feature that is not converted is refused by name', () => {
     );
   });
 
-  it.each(['metadata.json', '.metadata'])('a distributed checkpoint (%s)', async (name) => {
+  it('a distributed checkpoint that Megatron did not write', async () => {
     await withDirectory(async (root) => {
-      await writeFile(join(root, name), '');
+      await writeFile(join(root, '.metadata'), '');
       await expect(openMegatronCheckpoint(root)).rejects.toThrow(
-        failure('CPT_UNSUPPORTED_CHECKPOINT', '--ckpt-format torch'),
+        failure('CPT_UNSUPPORTED_CHECKPOINT', '--ckpt-format torch_dist'),
       );
     });
   });
@@ -172,6 +178,18 @@ describe('a rank file that lacks something is refused', () => {
       { keys: { model: null } },
       'CPT_FORMAT_RANK_FILE',
       '"model" is None; the file has args, iteration, model',
+    ],
+    [
+      'a model and a chunk of one',
+      { keys: { model0: orderedDict([]) } },
+      'CPT_FORMAT_RANK_FILE',
+      'both "model" and "model0", …: args, iteration, model, model0',
+    ],
+    [
+      'virtual stages by args alone',
+      { args: { virtual_pipeline_model_parallel_size: 2 } },
+      'CPT_FORMAT_RANK_FILE',
+      'args.virtual_pipeline_model_parallel_size is 2, the file has args, iteration, model',
     ],
     [
       'a weight that is None',

@@ -50,4 +50,15 @@ describe('layersByArgs', () => {
   ])('%j over %i stages', (args, count, split) => {
     expect(layersByArgs(new Map(Object.entries(args)), count)).toEqual(split);
   });
+
+  it.each([
+    [{ num_layers: 8 }, [2, 2, 2, 2]],
+    [{ num_layers: 12, decoder_first_pipeline_num_layers: 4 }, [2, 4, 2, 4]],
+    [
+      { num_layers: 10, account_for_embedding_in_pipeline_split: true, account_for_loss_in_pipeline_split: true },
+      [2, 3, 3, 2],
+    ],
+  ])('%j over 2 stages with 2 virtual ones', (args, split) => {
+    expect(layersByArgs(new Map(Object.entries(args)), 2, 2)).toEqual(split);
+  });
 });

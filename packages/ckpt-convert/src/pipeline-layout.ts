@@ -32,19 +32,27 @@ export function countLayers(localLayers: readonly ReadonlySet<number>[], directo
   return { layersPerStage: localLayers.map((layers) => layers.size), firstLayer };
 }
 
-/** What `args` say about the split; undefined where they describe it in a way that is not interpreted here. */
-export function layersByArgs(args: ArgsNamespace, stages: number): number[] | undefined {
+/**
+ * What `args` say about the split into chunks, all stages' chunk 0 first; undefined where they describe it in a way that is not
+ * interpreted here. The layers of an uneven stage are spread evenly over its virtual stages; an embedding or a loss that counts
+ * as a layer makes the very first or last chunk one shorter.
+ */
+export function layersByArgs(args: ArgsNamespace, stages: number, virtualStages = 1): number[] | undefined {
   const layers = numberArg(args, 'num_layers');
   if (layers === undefined || typeof args.get('pipeline_model_parallel_layout') === 'string') return undefined;
   const first = numberArg(args, 'decoder_first_pipeline_num_layers');
   const last = numberArg(args, 'decoder_last_pipeline_num_layers');
-  if (first !== undefined || last !== undefined) return unevenEnds(layers, stages, first, last);
+  if (first !== undefined || last !== undefined) {
+    const round = unevenEnds(layers, stages, first, last).map((held) => held / virtualStages);
+    return Array.from({ length: virtualStages }, () => round).flat();
+  }
   const extraFirst = args.get('account_for_embedding_in_pipeline_split') === true ? 1 : 0;
   const extraLast = args.get('account_for_loss_in_pipeline_split') === true ? 1 : 0;
-  const each = (layers + extraFirst + extraLast) / stages;
-  const split = new Array<number>(stages).fill(each);
+  const chunks = stages * virtualStages;
+  const each = (layers + extraFirst + extraLast) / chunks;
+  const split = new Array<number>(chunks).fill(each);
   split[0] = (split[0] as number) - extraFirst;
-  split[stages - 1] = (split[stages - 1] as number) - extraLast;
+  split[chunks - 1] = (split[chunks - 1] as number) - extraLast;
   return split;
 }
 

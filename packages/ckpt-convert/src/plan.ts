@@ -1,5 +1,6 @@
 import { bytesPerElement, type Dtype, FormatError, type Shape, tensorBytes } from '@pai-cpt/core';
 import { assignShards, type OutputShard } from '@pai-cpt/safetensors';
+import { type CastOptions, writtenDtype } from './cast.ts';
 import type { MegatronCheckpoint, MegatronParameter, PlacedShard } from './checkpoint.ts';
 import { composeCopies, type ShardSteps, type StridedCopy } from './copies.ts';
 import { matrixSize, placeShards, unpackRows } from './mapping.ts';
@@ -8,7 +9,10 @@ import type { Resolution, ResolvedParameter } from './resolve.ts';
 /** One output tensor and the copies that fill it. */
 export interface PlannedTensor {
   readonly name: string;
+  /** As it is written. */
   readonly dtype: Dtype;
+  /** As the shards hold it, where that is another one; `copies` count its bytes. */
+  readonly sourceDtype?: Dtype;
   readonly shape: Shape;
   readonly byteLength: number;
   readonly megatronName: string;
@@ -31,13 +35,17 @@ export interface ConversionPlan {
   readonly byteLength: number;
 }
 
-/** Names and shapes in, copies out; reads nothing. Output tensors keep the order of the model. */
+/**
+ * Names and shapes in, copies out; reads nothing. Output tensors keep the order of the model.
+ * @throws InvalidInputError `CPT_INPUT_LOSSY_CAST`.
+ */
 export function planConversion(
   checkpoint: MegatronCheckpoint,
   resolution: Resolution,
   maxShardBytes: number,
+  cast: CastOptions = {},
 ): ConversionPlan {
-  const tensors = resolution.parameters.flatMap((resolved) => planParameter(resolved, checkpoint));
+  const tensors = resolution.parameters.flatMap((resolved) => planParameter(resolved, checkpoint, cast));
   return {
     outputShards: assignShards(tensors, maxShardBytes),
     checks: planChecks(checkpoint, resolution),
@@ -46,7 +54,11 @@ export function planConversion(
   };
 }
 
-function planParameter(resolved: ResolvedParameter, checkpoint: MegatronCheckpoint): PlannedTensor[] {
+function planParameter(
+  resolved: ResolvedParameter,
+  checkpoint: MegatronCheckpoint,
+  cast: CastOptions,
+): PlannedTensor[] {
   const { parameter, mapping, outputs } = resolved;
   const { dtype, shards, megatronName } = parameter;
   const ranks = checkpoint.parallel.tensorParallelSize;
@@ -56,10 +68,11 @@ function planParameter(resolved: ResolvedParameter, checkpoint: MegatronCheckpoi
   return outputs.map(({ hfName, shape }, part) => {
     const runs = unpackRows(mapping, part, checkpoint.modelConfig);
     const copies = composeCopies(placements, runs, steps, matrixSize(shape)[1], elementBytes);
-    const byteLength = tensorBytes(shape, dtype);
-    const planned = { name: hfName, dtype, shape, byteLength, megatronName, sources: shards, copies };
-    requireEveryByte(planned);
-    return planned;
+    requireEveryByte(hfName, copies, tensorBytes(shape, dtype));
+    const written = writtenDtype(hfName, dtype, cast);
+    const byteLength = tensorBytes(shape, written);
+    const planned = { name: hfName, dtype: written, shape, byteLength, megatronName, sources: shards, copies };
+    return written === dtype ? planned : { ...planned, sourceDtype: dtype };
   });
 }
 
@@ -69,7 +82,7 @@ export function shardSteps(shard: PlacedShard, elementBytes: number): ShardSteps
   return { rowStep: row * elementBytes, columnStep: column * elementBytes };
 }
 
-function requireEveryByte({ name, copies, byteLength }: PlannedTensor): void {
+function requireEveryByte(name: string, copies: readonly StridedCopy[], byteLength: number): void {
   const planned = copies.reduce((sum, copy) => sum + copy.bytes * copy.count, 0);
   if (planned === byteLength) return;
   throw new FormatError('CPT_FORMAT_SHAPE_MISMATCH', `"${name}" has ${byteLength} bytes, the shards give ${planned}`);

@@ -33,7 +33,7 @@ export function canonicalName(name: string): string {
 
 /** True for what a rank file holds beside weights. */
 export function isIgnoredName(name: string): boolean {
-  return name.endsWith('._extra_state') || name.endsWith('rotary_pos_emb.inv_freq');
+  return name.endsWith('._extra_state') || /rotary_(pos_)?emb\.inv_freq$/.test(name);
 }
 
 /** True for the bias of a norm, which RMSNorm does not have; some versions store one of zeros. */

@@ -15,7 +15,6 @@ export function refuseUnsupportedArgs(args: ArgsNamespace, file: string): void {
     [isAbove('expert_model_parallel_size', 1), 'expert parallelism', 'expert_model_parallel_size is above 1'],
     [isOn('multi_latent_attention'), 'multi-latent attention', 'multi_latent_attention is on'],
     [isAbove('mtp_num_layers', 0), 'multi-token prediction', 'mtp_num_layers is above 0'],
-    [isAbove('virtual_pipeline_model_parallel_size', 1), 'virtual pipeline stages', 'their size is above 1'],
     [isOn('apply_layernorm_1p'), 'apply_layernorm_1p', 'norm weights are stored minus one'],
     [isOn('rotary_interleaved'), 'rotary_interleaved', 'query and key rows are in another order'],
     [(numberArg(args, 'rotary_percent') ?? 1) < 1, 'rotary_percent below 1', 'only part of a head is rotated'],
@@ -36,7 +35,7 @@ export function refuseUnsupportedArgs(args: ArgsNamespace, file: string): void {
 const NAME_RULES: readonly [pattern: RegExp, feature: string][] = [
   [
     /^(language_model|llava_model|vision_model|vision_projection)\./,
-    'names from before Megatron-Core, or a vision model',
+    'a vision model, or an unknown name of before Megatron-Core',
   ],
   [/\.(router|experts|shared_experts?)\./, 'mixture of experts'],
   [/\.linear_(q_down|q_up|kv_down|kv_up)_proj\./, 'multi-latent attention'],
@@ -50,12 +49,6 @@ export function refuseUnsupportedNames(names: Iterable<string>, file: string): v
     const rule = NAME_RULES.find(([pattern]) => pattern.test(name));
     if (rule) throw refusal(file, rule[1], `"${name}"`);
   }
-}
-
-/** The keys of a rank file that show a kind of model state which is not read. */
-export function refuseUnsupportedKeys(keys: readonly string[], file: string): void {
-  const virtual = keys.find((key) => /^model\d+$/.test(key));
-  if (virtual) throw refusal(file, 'virtual pipeline stages', `the key "${virtual}"`);
 }
 
 export function refusal(file: string, feature: string, evidence: string): UnsupportedError {

@@ -45,7 +45,8 @@ export async function runBoth(
       sequences,
       hf: runner.safetensorsWeights(hf),
       megatron: {
-        parallel: checkpoint.parallel,
+        // A chunk of a virtual stage runs as a stage of its own.
+        parallel: { ...checkpoint.parallel, pipelineParallelSize: checkpoint.layersPerStage.length },
         layersPerStage: checkpoint.layersPerStage,
         rank: (tensorRank, pipelineStage) => rankWeights(checkpoint, tensorRank, pipelineStage),
       },

@@ -56,6 +56,11 @@ describe('a conversion is found equal', () => {
     ['qwen2-more-ranks-than-groups', 'qwen2'],
     ['qwen2-uneven-both-ends', 'qwen2'],
     ['qwen2-views', 'qwen2'],
+    ['qwen2-virtual-stages', 'qwen2'],
+    ['qwen2-virtual-stages-tied', 'qwen2'],
+    ['legacy-names', 'qwen2'],
+    ['legacy-version-0', 'qwen2'],
+    ['legacy-version-1', 'llama'],
     ['qwen3-head-dim', 'qwen3'],
     ['llama-fp32-norms', 'llama'],
   ])('%s', async (name, family) => {
@@ -243,6 +248,20 @@ describe('running both', () => {
     expect(report.maxLayerRelativeL2).toBeLessThan(1e-5);
     const { hf = 0, megatron = 1 } = report.validationLoss ?? {};
     expect(Math.abs(hf - megatron)).toBeLessThan(1e-4);
+  });
+
+  it.each([
+    ['qwen2-virtual-stages', 8],
+    ['qwen2-virtual-stages-tied', 6],
+    ['dist-stacked', 4],
+    ['dist-per-layer', 2],
+    ['legacy-version-0', 2],
+  ])('runs %s, chunk by chunk', async (name, layers) => {
+    const options = { run: true, data, sequenceLength: 4, maxSequences: 1 };
+    const report = await verifyAfter(name, undefined, options);
+    expect(failed(report)).toEqual([]);
+    expect(report.layers).toHaveLength(layers);
+    expect(report.maxLayerRelativeL2).toBeLessThan(1e-5);
   });
 
   it('fails where hidden states are not numbers', async () => {

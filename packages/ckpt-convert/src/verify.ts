@@ -3,6 +3,7 @@ import { openSafetensorsDirectory, type SafetensorsDirectory } from '@pai-cpt/sa
 import { type MegatronCheckpoint, openMegatronCheckpoint } from './checkpoint.ts';
 import { readReference } from './hf-files.ts';
 import type { HfConfig } from './model-config.ts';
+import { requireFinished } from './output/output-directory.ts';
 import { checkConfig, checkNames, checkRanks, checkSums, type Outcome, outcomeOf } from './verify-checks.ts';
 import { type RunReport, runBoth } from './verify-run.ts';
 import { compareTensors } from './verify-tensors.ts';
@@ -51,6 +52,7 @@ export async function verifyCheckpoint(options: VerifyOptions): Promise<VerifyRe
       'running both models needs tokens: pass --data with a dataset prefix',
     );
   }
+  requireFinished(options.hf);
   const config = await readReference(options.hf);
   const checkpoint = await openSelfDescribed(config, options);
   try {

@@ -250,8 +250,7 @@ describe('refused before anything is written', () => {
       await expect(writing).rejects.toThrow(
         '"model.embed_tokens.weight" is [11, 8]; the model configuration needs [11, 10]',
       );
-      const rank = join(directory, 'iter_0000001', 'mp_rank_00');
-      await expect(openMegatronCheckpoint(directory)).rejects.toThrow(`${rank} has no model_optim_rng.pt: it is empty`);
+      expect(existsSync(join(directory, 'iter_0000001'))).toBe(false);
     });
   });
 });

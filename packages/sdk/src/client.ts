@@ -1,7 +1,7 @@
 import { Jobs } from './jobs.ts';
 import { createPaiTransport, type PaiTransportOptions } from './pai-transport.ts';
 import { planRun } from './plan/plan.ts';
-import type { PlanFacts } from './plan/plan-input.ts';
+import type { PlanFacts } from './plan/plan-facts.ts';
 import type { CptRunSpecInput } from './run-spec.ts';
 import type { Plan } from './schemas.ts';
 import { Services } from './services.ts';

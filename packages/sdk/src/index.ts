@@ -3,8 +3,26 @@ export { DLC_JOB_STATUS, type DlcJobStatus, isTerminalPhase, type JobPhase, jobP
 export type { Jobs, ListJobsOptions, LogsOptions, WaitForJobOptions } from './jobs.ts';
 export { megatronArguments, megatronCommand } from './megatron-command.ts';
 export { MODEL_NAMES, MODELS, type ModelName, type ModelShape, parameterCount } from './models.ts';
-export type { FollowOptions, JobEvent, WarningCode } from './monitor/follow-job.ts';
+export { createDetector, observe } from './monitor/detector.ts';
+export type {
+  DetectorConfig,
+  DetectorEvent,
+  DetectorState,
+  LearningRateSchedule,
+  Signal,
+} from './monitor/detector-state.ts';
+export type { FollowOptions, JobEvent, Tick, WarningCode } from './monitor/follow-job.ts';
+export {
+  advance,
+  createMonitor,
+  type Evidence,
+  type Incident,
+  type IncidentEvent,
+  type MonitorState,
+} from './monitor/incidents.ts';
 export type { LogCursor, LogPage } from './monitor/pod-log.ts';
+export type { Checkpoint, Proposal } from './monitor/proposal.ts';
+export { type IncidentKind, RULES, type RuleId } from './monitor/rules.ts';
 export {
   type CheckpointSavedLine,
   type IterationLine,
@@ -12,12 +30,13 @@ export {
   type TrainingLine,
   type ValidationLine,
 } from './monitor/training-log.ts';
+export { detectorConfigOf, type StopEvent, type WatchEvent, type WatchOptions } from './monitor/watch-job.ts';
 export type { AccessKeyCredential, AcsTransport, PaiTransportOptions } from './pai-transport.ts';
 export type { PaiProduct } from './pai-wire.ts';
 export { parallelOf } from './parallel-layout.ts';
 export type { InputProblem } from './parse-input.ts';
 export { planRun } from './plan/plan.ts';
-export { type PlanFacts, PlanFactsSchema } from './plan/plan-input.ts';
+export { type PlanFacts, PlanFactsSchema } from './plan/plan-facts.ts';
 export type { Clock } from './poll.ts';
 export { toCreateJob } from './routes/dlc.ts';
 export {

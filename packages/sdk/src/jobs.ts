@@ -2,6 +2,7 @@ import { CptError, InvalidInputError } from '@pai-cpt/core';
 import { isFinalStatus, isTerminalPhase } from './job-status.ts';
 import { type FollowOptions, followJob, type JobEvent } from './monitor/follow-job.ts';
 import { type LogCursor, type LogPage, readPodLog } from './monitor/pod-log.ts';
+import { type WatchEvent, type WatchOptions, watchJob } from './monitor/watch-job.ts';
 import { omitUndefined } from './omit-undefined.ts';
 import type { PaiTransport } from './pai-transport.ts';
 import { type Clock, pollUntil, systemClock } from './poll.ts';
@@ -132,5 +133,11 @@ export class Jobs {
   /** What happens in the job from now to its end, each event once: see `followJob`. */
   follow(jobId: string, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
     return followJob(this.#pai, jobId, options);
+  }
+
+  /** What `follow` tells, with incidents; stops the job on the rules of `stopOn`: see `watchJob`. */
+  watch(jobId: string, options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
+    const stop = (): Promise<Job> => this.stop(jobId, { signal: options.signal });
+    return watchJob(this.#pai, jobId, stop, options);
   }
 }

@@ -1,7 +1,7 @@
 import { InvalidInputError } from '@pai-cpt/core';
 import type { PaiTransport } from './pai-transport.ts';
 import { planRun } from './plan/plan.ts';
-import type { PlanFacts } from './plan/plan-input.ts';
+import type { PlanFacts } from './plan/plan-facts.ts';
 import { toCreateJob } from './routes/dlc.ts';
 import { type CptRunSpecInput, parseRunSpec } from './run-spec.ts';
 import type { Finding, Job } from './schemas.ts';

@@ -126,6 +126,21 @@ it('stops a job that runs', async () => {
   expect(await client.jobs.wait(jobId, { timeoutMs: 20_000, pollMs: 50 })).toMatchObject({ phase: 'stopped' });
 });
 
+it('stops a job at a first loss that is not the base model’s', async () => {
+  const { jobId } = await client.jobs.submit({
+    ...spec(),
+    hyperParameters: { ...spec().hyperParameters, train_tokens: 160_000 },
+  });
+  const options = { detector: { isContinued: true, referenceLoss: 1.5 }, stopOn: ['A3'] as const, pollMs: 40 };
+  const told: string[] = [];
+  for await (const event of client.jobs.watch(jobId, { ...options, signal: AbortSignal.timeout(30_000) })) {
+    if (event.type === 'incident') told.push(`${event.change} ${event.incident.id}`);
+    if (event.type === 'stop-requested') told.push(`stop ${event.rule}`);
+    if (event.type === 'end') told.push(event.phase);
+  }
+  expect(told).toEqual(['opened wrong-start-1', 'stop A3', 'stopped']); // 2.8 > max(1.5 + 0.5, 1.25 × 1.5)
+});
+
 it('is refused with a wrong secret', async () => {
   const stranger = new CptClient({
     ...{ regionId: 'cn-hangzhou', endpoint: pai.url },

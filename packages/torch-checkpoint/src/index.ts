@@ -1,4 +1,11 @@
-export { openTorchFile, type TorchFile } from './open-torch-file.ts';
+export {
+  type DistChunk,
+  type DistItem,
+  type DistMetadata,
+  type DistTensor,
+  parseDistMetadata,
+} from './dist-metadata.ts';
+export { openTorchFile } from './open-torch-file.ts';
 export {
   asMap,
   describeValue,
@@ -16,6 +23,7 @@ export {
   type PickleValue,
   type TorchTensor,
 } from './pickle-values.ts';
+export type { TorchFile } from './torch-file.ts';
 export { TorchFileWriter } from './torch-write.ts';
 export {
   float,

@@ -4,8 +4,9 @@ import { fixtureBytes, fixtureJson, gather, parseExpected, toExpected } from '..
 import { global, int, join, MARK, op, proto, REDUCE, STOP, text } from '../test/pickle-bytes.ts';
 import { SparseFile } from '../test/sparse-file.ts';
 import { type EntryBytes, zipOf } from '../test/zip-bytes.ts';
-import { openTorchFile, type TorchFile } from './open-torch-file.ts';
+import { openTorchFile } from './open-torch-file.ts';
 import { asMap, getEntry, namespaceFields, type TorchTensor } from './pickle-values.ts';
+import type { TorchFile } from './torch-file.ts';
 import { StoredZipWriter } from './zip-write.ts';
 
 const expected = fixtureJson('expected.json');
@@ -81,11 +82,6 @@ describe('openTorchFile', () => {
     const at = Buffer.from(bytes).indexOf('norm_epsilon');
     bytes[at] = (bytes[at] as number) ^ 1;
     await expect(open('values.pt', bytes)).rejects.toMatchObject({ code: 'CPT_ZIP_CRC' });
-  });
-
-  it('names the old form and says what to do', async () => {
-    await expect(open('legacy.pt')).rejects.toMatchObject({ code: 'CPT_UNSUPPORTED_TORCH_LEGACY' });
-    await expect(open('legacy.pt')).rejects.toThrow(/legacy\.pt: .*save it again/);
   });
 
   it('refuses every cut of a file, quickly', async () => {

@@ -74,11 +74,17 @@ export class PickleCursor {
     this.#frameEnd = this.#at + length;
   }
 
-  /** Proves that the pickle ends here: at the end of its frame and of its bytes. */
-  end(): void {
+  /** Proves that no frame is open, and gives the length of the pickle. */
+  stop(): number {
     if (this.#frameEnd !== undefined && this.#frameEnd !== this.#at) {
       throw this.refuse('CPT_PICKLE_FRAME', `it stops before the end of its frame at ${this.#frameEnd}`);
     }
+    return this.#at;
+  }
+
+  /** Proves that the pickle ends here: at the end of its frame and of its bytes. */
+  end(): void {
+    this.stop();
     const left = this.#bytes.byteLength - this.#at;
     if (left > 0) throw this.refuse('CPT_PICKLE_TRAILING_BYTES', `${left} bytes follow the end of the pickle`);
   }

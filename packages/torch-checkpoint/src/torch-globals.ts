@@ -99,7 +99,7 @@ export function callGlobal(
   const root = module.split('.')[0];
   const called = name.split('.').at(-1) ?? '';
   if (root === 'torch' || root === 'numpy') {
-    const isClass = /^[A-Z]/.test(called);
+    const isClass = /^_?[A-Z]/.test(called); // `_StorageInfo` and `_MEM_FORMAT_ENCODING` are some
     if (!isClass && !REBUILDS.test(called)) {
       throw forbidden(global, context.refuse, `it is a function of ${root} that no checkpoint calls`);
     }

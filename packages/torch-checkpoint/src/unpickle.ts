@@ -26,6 +26,22 @@ const HIGHEST_PROTOCOL = 5;
  * @throws FormatError one `CPT_PICKLE_` code per cause, with the opcode and its offset.
  */
 export function unpickle(bytes: Uint8Array, file: string, options: UnpickleOptions = {}): PickleValue {
+  const { value, cursor } = run(bytes, file, options);
+  cursor.end();
+  return value;
+}
+
+/** The value of the pickle that these bytes begin with, and how many of them it takes; whatever follows is left alone. */
+export function unpickleFirst(
+  bytes: Uint8Array,
+  file: string,
+  options: UnpickleOptions = {},
+): { readonly value: PickleValue; readonly byteLength: number } {
+  const { value, cursor } = run(bytes, file, options);
+  return { value, byteLength: cursor.stop() };
+}
+
+function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value: PickleValue; cursor: PickleCursor } {
   const cursor = new PickleCursor(bytes, file);
   const refuse: Refuse = (code, why) => cursor.refuse(code, why);
   let stack: PickleValue[] = [];
@@ -43,7 +59,7 @@ export function unpickle(bytes: Uint8Array, file: string, options: UnpickleOptio
     },
   };
 
-  const run: Readonly<Record<string, (argument: Argument) => void>> = {
+  const operations: Readonly<Record<string, (argument: Argument) => void>> = {
     PROTO: (version) => checkProtocol(version as number),
     FRAME: (length) => cursor.frame(length as number),
     MARK: mark,
@@ -99,18 +115,17 @@ export function unpickle(bytes: Uint8Array, file: string, options: UnpickleOptio
     BINPERSID: () => persistent(pop()),
   };
 
-  for (let operations = 0; ; operations++) {
-    if (operations === MAX_OPERATIONS) throw refuse('CPT_PICKLE_LIMIT', `more than ${MAX_OPERATIONS} operations`);
+  for (let count = 0; ; count++) {
+    if (count === MAX_OPERATIONS) throw refuse('CPT_PICKLE_LIMIT', `more than ${MAX_OPERATIONS} operations`);
     const name = cursor.next();
     if (name === 'STOP') break;
-    const execute = run[name];
+    const execute = operations[name];
     if (!execute) throw refuse('CPT_PICKLE_OPCODE', 'the opcode is not built');
     execute(cursor.argument);
   }
   const result = pop();
   if (stack.length > 0 || marks.length > 0) throw refuse('CPT_PICKLE_MALFORMED', 'values are left on the stack');
-  cursor.end();
-  return result;
+  return { value: result, cursor };
 
   function malformed(why: string): Error {
     return refuse('CPT_PICKLE_MALFORMED', why);

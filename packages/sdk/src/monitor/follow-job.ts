@@ -29,6 +29,12 @@ export interface FollowOptions {
   clock?: Clock | undefined;
 }
 
+/** A look at a job that runs and can be read; it tells of nothing but the time. */
+export interface Tick {
+  readonly type: 'tick';
+  readonly atMs: number;
+}
+
 const DEFAULT_POLL_MS = 5000;
 
 /** PAI may not know a job that it has just created, nor, for moments, one that it knew. */
@@ -47,8 +53,17 @@ const MOST_LAST_LOOKS = 12;
 export async function* followJob(
   pai: PaiTransport,
   jobId: string,
-  { signal, pollMs = DEFAULT_POLL_MS, clock = systemClock }: FollowOptions = {},
+  options: FollowOptions = {},
 ): AsyncGenerator<JobEvent, void, undefined> {
+  for await (const event of followWithTicks(pai, jobId, options)) if (event.type !== 'tick') yield event;
+}
+
+/** As `followJob`, with a tick after every look, so that silence can be noticed. */
+export async function* followWithTicks(
+  pai: PaiTransport,
+  jobId: string,
+  { signal, pollMs = DEFAULT_POLL_MS, clock = systemClock }: FollowOptions = {},
+): AsyncGenerator<JobEvent | Tick, void, undefined> {
   const logs = new JobLogs(pai, jobId, clock, signal);
   const phases = new PhaseChanges(clock);
   const outage = new Outage();
@@ -77,6 +92,7 @@ export async function* followJob(
         yield { type: 'end', phase: job.phase, reason: job.reasonMessage ?? job.reasonCode ?? job.status };
         return;
       }
+      if (job.phase === 'running' && !outage.isOpen) yield { type: 'tick', atMs: clock.now() };
     }
     await clock.sleep(pollMs, signal);
   }

@@ -199,6 +199,11 @@ describe('hostile lines', () => {
     );
   });
 
+  it('may name a field like a method of objects', () => {
+    const line = ' iteration 1/ 2 | constructor: 1 | __proto__: 2 | lm loss: 1.5 |';
+    expect(iterationOf(line)).toMatchObject({ lmLoss: 1.5, others: { constructor: 1 } });
+  });
+
   it('are not searched when they are longer than any training line', () => {
     const line = ' iteration 1/ 2 | lm loss: 1.0 |';
     expect(parseTrainingLine(line.padEnd(16_384))).toBeDefined();
@@ -210,6 +215,7 @@ describe('hostile lines', () => {
     ['digits', ` iteration 1/2 | lm loss: ${'9'.repeat(16_000)}x`],
     ['escapes', `iteration ${'\u001b['.repeat(8000)}`],
     ['parts', ` iteration 1/2 ${'|a:1'.repeat(4000)}`],
+    ['parts without a value', ` iteration 1/2 ${'|a'.repeat(8000)}`],
     ['ten million characters', ` iteration 1/2 | ${'x'.repeat(10_000_000)}`],
   ])('of %s cost no more than their length', (_, line) => {
     const startedAt = performance.now();

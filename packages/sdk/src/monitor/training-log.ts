@@ -57,30 +57,34 @@ export interface StartFromRandomLine {
 /** Every kind of line that is understood. */
 export type TrainingLine = IterationLine | ValidationLine | CheckpointSavedLine | StartFromRandomLine;
 
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
+
 type NumberField = Exclude<keyof IterationLine, 'type' | 'timestamp' | 'others' | 'iteration' | 'trainIterations'>;
 
 /** Names in logs of Megatron and its forks since 2021, lower-cased, with `-` and `_` as spaces; then the factor to our unit. */
-const FIELDS: Readonly<Record<string, readonly [NumberField, number?]>> = {
-  'consumed samples': ['consumedSamples'],
-  'consumed tokens': ['consumedTokens'],
-  'elapsed time per iteration (ms)': ['elapsedMs'],
-  'elapsed time per iteration ms': ['elapsedMs'],
-  'elapsed time per iteration (s)': ['elapsedMs', 1000],
-  'throughput per gpu (tflop/s/gpu)': ['throughputTflops'],
-  tflops: ['throughputTflops'],
-  'model tflops per gpu': ['throughputTflops'],
-  'learning rate': ['learningRate'],
-  lr: ['learningRate'],
-  'global batch size': ['globalBatchSize'],
-  'gloabl batch size': ['globalBatchSize'],
-  'lm loss': ['lmLoss'],
-  loss: ['lmLoss'],
-  'loss scale': ['lossScale'],
-  'grad norm': ['gradNorm'],
-  'params norm': ['paramsNorm'],
-  'number of skipped iterations': ['skippedIterations'],
-  'number of nan iterations': ['nanIterations'],
-};
+const FIELDS = new Map<string, readonly [NumberField, number?]>(
+  Object.entries({
+    'consumed samples': ['consumedSamples'],
+    'consumed tokens': ['consumedTokens'],
+    'elapsed time per iteration (ms)': ['elapsedMs'],
+    'elapsed time per iteration ms': ['elapsedMs'],
+    'elapsed time per iteration (s)': ['elapsedMs', 1000],
+    'throughput per gpu (tflop/s/gpu)': ['throughputTflops'],
+    tflops: ['throughputTflops'],
+    'model tflops per gpu': ['throughputTflops'],
+    'learning rate': ['learningRate'],
+    lr: ['learningRate'],
+    'global batch size': ['globalBatchSize'],
+    'gloabl batch size': ['globalBatchSize'],
+    'lm loss': ['lmLoss'],
+    loss: ['lmLoss'],
+    'loss scale': ['lossScale'],
+    'grad norm': ['gradNorm'],
+    'params norm': ['paramsNorm'],
+    'number of skipped iterations': ['skippedIterations'],
+    'number of nan iterations': ['nanIterations'],
+  }),
+);
 
 /** Longer lines are not training lines; they are not searched, so that no line costs more than its length. */
 const LONGEST_LINE = 16_384;
@@ -104,29 +108,33 @@ function parseIteration(text: string): IterationLine | undefined {
   const found = ITERATION.exec(text);
   if (!found) return undefined;
   const [head, iteration, total] = found;
-  const fields: { [name in NumberField]?: number } = {};
-  const others: Record<string, number> = {};
-  for (const [name, value] of readPairs(text.slice(found.index + head.length))) {
-    const [field, factor = 1] = FIELDS[name] ?? [];
-    if (field) fields[field] = value * factor;
-    else others[name] = value;
-  }
-  const timestamp = TIMESTAMP.exec(text.slice(0, found.index))?.[1];
-  return {
+  const line: Writable<IterationLine> = {
     type: 'iteration',
     iteration: Number(iteration),
     trainIterations: Number(total),
-    ...fields,
-    ...(timestamp === undefined ? {} : { timestamp }),
-    ...(Object.keys(others).length > 0 ? { others } : {}),
   };
+  let others: Record<string, number> | undefined;
+  eachPair(text, found.index + head.length, (name, value) => {
+    const known = FIELDS.get(name);
+    if (known) {
+      line[known[0]] = known[1] === undefined ? value : value * known[1];
+    } else {
+      others ??= {};
+      others[name] = value;
+    }
+  });
+  const timestamp = found.index === 0 ? undefined : TIMESTAMP.exec(text.slice(0, found.index))?.[1];
+  if (timestamp !== undefined) line.timestamp = timestamp;
+  if (others) line.others = others;
+  return line;
 }
 
 function parseValidation(text: string): ValidationLine | undefined {
   const found = VALIDATION.exec(text);
   if (!found) return undefined;
   const [head, iteration, where = ''] = found;
-  const pairs = new Map(readPairs(text.slice(found.index + head.length)));
+  const pairs = new Map<string, number>();
+  eachPair(text, found.index + head.length, (name, value) => pairs.set(name, value));
   const lmLoss = pairs.get('lm loss value');
   if (lmLoss === undefined) return undefined;
   return {
@@ -150,21 +158,43 @@ function parseStartFromRandom(text: string): StartFromRandomLine | undefined {
   return isSaid ? { type: 'start-from-random' } : undefined;
 }
 
+const COLON = 0x3a;
+
 /** `name: value` parts between bars. A part without a number (cut, or a memory report) is left out. */
-function* readPairs(text: string): Generator<[name: string, value: number]> {
-  for (const part of text.split('|')) {
-    const colon = part.lastIndexOf(':');
-    if (colon <= 0) continue;
-    const value = readNumber(part.slice(colon + 1).trim());
-    if (value === undefined) continue;
-    yield [part.slice(0, colon).trim().toLowerCase().replaceAll(/[-_]/g, ' '), value];
+function eachPair(text: string, from: number, take: (name: string, value: number) => void): void {
+  for (let start = from; start < text.length; ) {
+    const bar = text.indexOf('|', start);
+    const end = bar < 0 ? text.length : bar;
+    let colon = end - 1; // a search by lastIndexOf would go on before this part
+    while (colon > start && text.charCodeAt(colon) !== COLON) colon--;
+    if (colon > start) {
+      const value = readNumber(text.slice(colon + 1, end).trim());
+      if (value !== undefined) take(fieldName(text.slice(start, colon)), value);
+    }
+    start = end + 1;
   }
 }
+
+/** Names as they were met and as they are looked up: a log repeats some twenty of them on every line. */
+const names = new Map<string, string>();
+const MOST_NAMES = 256;
+
+function fieldName(text: string): string {
+  const known = names.get(text);
+  if (known !== undefined) return known;
+  const name = text.trim().toLowerCase().replaceAll(/[-_]/g, ' ');
+  if (names.size < MOST_NAMES && text.length <= 64) names.set(text, name);
+  return name;
+}
+
+/** Nearly all of them; the expression for the rest takes several times as long. */
+const PLAIN_NUMBER = /^\d{1,30}(?:\.\d{1,30})?(?:E[-+]\d\d)?$/;
 
 const SUFFIX = { k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 } as const;
 
 /** A number as loggers print it: `nan`, `-inf`, `13100.0/13240.9` (now/average), `85.8G`. */
 function readNumber(text: string): number | undefined {
+  if (PLAIN_NUMBER.test(text)) return Number(text);
   const found =
     /^([-+]?)(?:(nan)|(inf(?:inity)?)|(\d{1,30}(?:\.\d{0,30})?(?:e[-+]?\d{1,4})?)([kmgbt]?))(?:\/.*)?$/i.exec(text);
   if (!found) return undefined;

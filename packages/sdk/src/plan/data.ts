@@ -90,17 +90,3 @@ export function checkVocabulary({ spec, model, facts }: PlanInput): Finding[] {
   }
   return findings;
 }
-
-/** P8, as far as the specification tells: a run without a base checkpoint is not continued pre-training. */
-export function checkBaseCheckpoint({ spec }: PlanInput): Finding[] {
-  if (spec.baseCheckpoint !== undefined) return [];
-  return [
-    {
-      check: 'P8',
-      level: 'warn',
-      message: 'no baseCheckpoint: the run starts from random weights, which is pre-training and not its continuation',
-      numbers: {},
-      advice: 'give the Megatron checkpoint of the model, divided as the run is',
-    },
-  ];
-}

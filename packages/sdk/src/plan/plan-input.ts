@@ -1,29 +1,7 @@
-import { type Static, Type } from 'typebox';
 import { MODELS, type ModelShape } from '../models.ts';
 import { parallelOf } from '../parallel-layout.ts';
 import type { CptRunSpec, HyperParameters, Parallel } from '../run-spec.ts';
-
-/** What is known from outside the run specification. Whoever can read the dataset gives it; the SDK reads no files. */
-export const PlanFactsSchema = Type.Object(
-  {
-    dataset: Type.Optional(
-      Type.Object(
-        {
-          tokens: Type.Integer({ minimum: 0, description: 'Tokens in the .bin file.' }),
-          sequences: Type.Integer({ minimum: 0, description: 'Sequences in the .idx file.' }),
-          documents: Type.Integer({ minimum: 0, description: 'Documents in the .idx file.' }),
-          maxId: Type.Optional(Type.Integer({ minimum: 0, description: 'Largest token id.' })),
-          vocabSize: Type.Optional(Type.Integer({ minimum: 1, description: 'Entries of the tokenizer that made it.' })),
-          source: Type.String({ description: 'Where these numbers come from.' }),
-        },
-        { additionalProperties: false },
-      ),
-    ),
-  },
-  { additionalProperties: false, title: 'PlanFacts' },
-);
-/** See `PlanFactsSchema`. */
-export type PlanFacts = Static<typeof PlanFactsSchema>;
+import type { PlanFacts } from './plan-facts.ts';
 
 /** Everything a check looks at, resolved once. */
 export interface PlanInput {

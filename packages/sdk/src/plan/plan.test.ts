@@ -3,7 +3,7 @@ import { run72B, sample72B } from '../../test/sample-specs.ts';
 import type { CptRunSpecInput } from '../run-spec.ts';
 import type { Finding } from '../schemas.ts';
 import { planRun } from './plan.ts';
-import type { PlanFacts } from './plan-input.ts';
+import type { PlanFacts } from './plan-facts.ts';
 
 const dataset = (tokens: number, more: object = {}): PlanFacts => ({
   dataset: { tokens, sequences: 10, documents: 5, source: '/nas/dataset.idx', ...more },

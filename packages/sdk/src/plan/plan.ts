@@ -1,12 +1,20 @@
 import { omitUndefined } from '../omit-undefined.ts';
 import { type CptRunSpecInput, parseRunSpec } from '../run-spec.ts';
 import type { Finding, Plan } from '../schemas.ts';
+import { checkBaseCheckpoint } from './base-checkpoint.ts';
 import { checkBatch, checkSplit } from './batch.ts';
-import { checkBaseCheckpoint, checkData, checkVocabulary, epochsOf } from './data.ts';
+import { checkData, checkVocabulary, epochsOf } from './data.ts';
+import { checkDisk } from './disk.ts';
+import { checkEvaluation } from './evaluation.ts';
 import { checkIterations, checkWarmup } from './iterations.ts';
 import { checkLearningRate } from './learning-rate.ts';
-import { type PlanFacts, type PlanInput, planInput } from './plan-input.ts';
+import { checkMemory } from './memory.ts';
+import type { PlanFacts } from './plan-facts.ts';
+import { type PlanInput, planInput } from './plan-input.ts';
+import { checkPlatform } from './platform.ts';
+import { checkResume } from './resume.ts';
 import { checkSaves, countSaves } from './saves.ts';
+import { checkHang, checkTime } from './time.ts';
 
 /** Every check, in the order its findings are shown. */
 const CHECKS: readonly ((input: PlanInput) => Finding[])[] = [
@@ -14,11 +22,18 @@ const CHECKS: readonly ((input: PlanInput) => Finding[])[] = [
   checkWarmup,
   checkBatch,
   checkSplit,
+  checkMemory,
   checkData,
   checkVocabulary,
   checkBaseCheckpoint,
   checkSaves,
+  checkDisk,
+  checkResume,
+  checkEvaluation,
+  checkTime,
+  checkHang,
   checkLearningRate,
+  checkPlatform,
 ];
 
 /**

@@ -1,0 +1,190 @@
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { type DiffReport, diffCheckpoints, type TensorDifference } from './diff.ts';
+import { castOptions, invalid, oneOf, wholeNumber } from './option-values.ts';
+import { createByteProgress, formatBytes, type Output } from './progress.ts';
+import type { GridOptions, RankFilesResult } from './rank-files/write-checkpoint.ts';
+import type { RankGrid } from './rank-grid.ts';
+import { reshardCheckpoint } from './reshard.ts';
+import { convertToMegatron } from './to-megatron.ts';
+
+interface GridFlags {
+  tp: number;
+  pp: number;
+  vpp?: number;
+  first?: number;
+  last?: number;
+  spec?: string;
+  vocabSize?: number;
+  makeVocabSizeDivisibleBy?: number;
+  padFill: string;
+  dtype: string;
+  allowCast?: boolean;
+  force?: boolean;
+  json?: boolean;
+}
+
+/** Options of both commands that write rank files. */
+function addGridOptions(command: Command): Command {
+  return command
+    .requiredOption('--tp <n>', 'tensor parallel size', wholeNumber('--tp'))
+    .requiredOption('--pp <n>', 'pipeline parallel size', wholeNumber('--pp'))
+    .option('--vpp <n>', 'virtual stages of each pipeline stage', wholeNumber('--vpp'))
+    .option('--first <layers>', 'layers of the first stage; the others share the rest', wholeNumber('--first'))
+    .option('--last <layers>', 'layers of the last stage', wholeNumber('--last'))
+    .option('--vocab-size <rows>', 'rows of the vocabulary that are tokens', wholeNumber('--vocab-size'))
+    .option(
+      '--make-vocab-size-divisible-by <n>',
+      'pad the vocabulary to a multiple of this × TP',
+      wholeNumber('--make-vocab-size-divisible-by'),
+    )
+    .option('--pad-fill <kind>', 'padding rows: repeat (the last token) or zero', 'repeat')
+    .option('--format <format>', 'torch: mp_rank_…/model_optim_rng.pt', 'torch')
+    .option('--dtype <dtype>', 'bf16, f32, or source', 'source')
+    .option('--allow-cast', 'permit a --dtype that cannot hold all bits')
+    .option('--force', 'replace the iteration that the output holds')
+    .option('--json', 'print the result as JSON on stdout');
+}
+
+/** `ckpt-convert to-megatron`. */
+export function addToMegatron(program: Command, output: Output, signal: AbortSignal | undefined): void {
+  const command = program
+    .command('to-megatron')
+    .description('a Hugging Face folder → rank files for a grid')
+    .argument('<folder>', 'Hugging Face folder: config.json and safetensors')
+    .argument('<output>', 'checkpoint root to make')
+    .option('--spec <spec>', 'parameter names: te (Transformer Engine) or local', 'te')
+    .option('--iteration <n>', 'a number, or release', 'release');
+  addGridOptions(command).action(
+    async (source: string, directory: string, flags: GridFlags & { iteration: string; format: string }) => {
+      const iteration = flags.iteration === 'release' ? 'release' : wholeNumber('--iteration')(flags.iteration);
+      const options = gridOptions(flags, directory, signal);
+      const progress = createByteProgress(output);
+      const result = await convertToMegatron({
+        ...options,
+        source,
+        iteration,
+        onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+      }).finally(progress.clear);
+      report(result, directory, flags.json === true, output);
+    },
+  );
+}
+
+/** `ckpt-convert reshard`. */
+export function addReshard(program: Command, output: Output, signal: AbortSignal | undefined): void {
+  const command = program
+    .command('reshard')
+    .description('a Megatron checkpoint → the same one for another grid')
+    .argument('<checkpoint>', 'as for to-hf')
+    .argument('<output>', 'checkpoint root to make')
+    .option('--spec <spec>', 'parameter names: te or local (default: as the source)')
+    .option('--iteration <n>', 'which iteration of the source', wholeNumber('--iteration'))
+    .option('--as-release', 'write release instead of the iteration');
+  addGridOptions(command).action(
+    async (
+      source: string,
+      directory: string,
+      flags: GridFlags & { iteration?: number; asRelease?: boolean; format: string },
+    ) => {
+      const options = gridOptions(flags, directory, signal);
+      const progress = createByteProgress(output);
+      const result = await reshardCheckpoint({
+        ...options,
+        source,
+        ...(flags.iteration !== undefined && { iteration: flags.iteration }),
+        asRelease: flags.asRelease === true,
+        onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+      }).finally(progress.clear);
+      report(result, directory, flags.json === true, output);
+    },
+  );
+}
+
+function gridOptions(
+  flags: GridFlags & { format: string },
+  output: string,
+  signal: AbortSignal | undefined,
+): GridOptions {
+  oneOf('--format', flags.format, ['torch']);
+  const parallel: RankGrid = {
+    tensorParallelSize: flags.tp,
+    pipelineParallelSize: flags.pp,
+    ...(flags.vpp !== undefined && { virtualStages: flags.vpp }),
+    ...(flags.first !== undefined && { firstStageLayers: flags.first }),
+    ...(flags.last !== undefined && { lastStageLayers: flags.last }),
+  };
+  const { vocabSize, makeVocabSizeDivisibleBy: vocabMultiple, force = false } = flags;
+  if (vocabMultiple === 0) throw invalid('--make-vocab-size-divisible-by', '0', 'give a number from 1 on');
+  return {
+    output,
+    parallel,
+    ...(flags.spec !== undefined && { spec: oneOf('--spec', flags.spec, ['te', 'local']) }),
+    ...(vocabSize !== undefined && { vocabSize }),
+    ...(vocabMultiple !== undefined && { vocabMultiple }),
+    padFill: oneOf('--pad-fill', flags.padFill, ['repeat', 'zero']),
+    ...castOptions(flags),
+    force,
+    ...(signal && { signal }),
+  };
+}
+
+function report(result: RankFilesResult, directory: string, json: boolean, output: Output): void {
+  for (const note of result.notes) output.log(`${pc.yellow('note:')} ${note}`);
+  if (json) {
+    output.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const { tensorParallelSize, pipelineParallelSize, virtualStages } = result.parallel;
+  const grid = `TP ${tensorParallelSize} × PP ${pipelineParallelSize}${virtualStages > 1 ? ` × VPP ${virtualStages}` : ''}`;
+  const name = result.iteration === 'release' ? 'release' : `iteration ${result.iteration}`;
+  const speed = `${result.seconds.toFixed(1)} s, ${result.cpuSeconds.toFixed(1)} CPU s, peak memory ${formatBytes(result.peakRssBytes)}`;
+  const lines = [
+    `${pc.green('✓')} ${pc.bold(directory)}: ${name}, ${result.tensors} parameters, ${formatBytes(result.bytes)} in ${result.files.length} rank files, ${grid}`,
+    ...result.files.map((file) => pc.dim(`  ${file.sha256}  ${file.name} (${formatBytes(file.bytes)})`)),
+    pc.dim(`  ${speed}`),
+    `  load with: ${result.loadFlags.join(' ')}`,
+  ];
+  output.write(`${lines.join('\n')}\n`);
+}
+
+/** `ckpt-convert diff`. */
+export function addDiff(
+  program: Command,
+  output: Output,
+  signal: AbortSignal | undefined,
+  setExitCode: (code: number) => void,
+): void {
+  program
+    .command('diff')
+    .description('compare two checkpoints tensor by tensor; exit code 1 when they differ')
+    .argument('<a>', 'Hugging Face folder or Megatron checkpoint')
+    .argument('<b>', 'the same')
+    .option('--json', 'print the result as JSON on stdout')
+    .action(async (a: string, b: string, flags: { json?: boolean }) => {
+      const progress = createByteProgress(output);
+      const found = await diffCheckpoints({
+        a,
+        b,
+        onProgress: progress.update,
+        ...(signal && { signal }),
+      }).finally(progress.clear);
+      output.write(flags.json ? `${JSON.stringify(found)}\n` : describeDiff(found));
+      setExitCode(found.equal ? 0 : 1);
+    });
+}
+
+function describeDiff({ equal, compared, different, missing, tensors }: DiffReport): string {
+  const counts = `${compared} tensors compared, ${different} different, ${missing} on one side only`;
+  const mark = equal ? pc.green('✓ equal') : pc.red('✗ not equal');
+  return `${[...tensors.map(describeDifference), `${mark}: ${counts}`].join('\n')}\n`;
+}
+
+function describeDifference({ name, status, a, b, maxAbsDifference, differentElements }: TensorDifference): string {
+  const side = (found: TensorDifference['a']) => (found ? `${found.dtype} [${found.shape.join(', ')}]` : 'missing');
+  const sides = status === 'values' ? side(a) : `${side(a)} and ${side(b)}`;
+  const count = differentElements === undefined ? '' : `, ${differentElements} elements differ`;
+  const most = typeof maxAbsDifference === 'number' ? `, by at most ${maxAbsDifference}` : '';
+  const odd = maxAbsDifference === null ? ', a NaN or infinity among them' : '';
+  return `${name}: ${sides}${count}${most}${odd}`;
+}

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { type LegacyOrder, reorderedReads } from './legacy-order.ts';
+
+// 2 heads on this rank, 2 rows each for q, k and v, one byte a row; bytes are the places in the order of version 2.
+const NEW = [...Array(12).keys()]; // q0 q0' k0 k0' v0 v0' q1 q1' k1 k1' v1 v1'
+const OLD: Record<number, number[]> = {
+  0: [0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11], // all q, all k, all v
+  1: [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11], // q k v of each row of a head
+};
+const args = new Map<string, number | boolean>([
+  ['num_attention_heads', 4],
+  ['hidden_size', 8],
+  ['tensor_model_parallel_size', 2],
+]);
+const shard = { tensorRank: 1, file: 'rank.pt', byteOffset: 5, shape: [12], stride: [1] };
+const order = (version: number): LegacyOrder => ({ version, args, fileBytes: 100 });
+
+describe('reorderedReads', () => {
+  it.each([0, 1])('puts the rows of version %i in the order of version 2, behind the end of the file', (version) => {
+    const file = [9, 9, 9, 9, 9, ...(OLD[version] as number[])];
+    const reads = reorderedReads((_, at, target) => target.set(file.slice(at, at + target.byteLength)));
+    const first = reads.reorder(shard, 'U8', 'qkv', order(version));
+    const second = reads.reorder(shard, 'U8', 'qkv', order(version));
+    expect([first.byteOffset, second.byteOffset]).toEqual([100, 112]);
+    for (const { byteOffset } of [first, second]) {
+      const whole = new Uint8Array(12);
+      reads.readInto('rank.pt', byteOffset, whole);
+      expect([...whole]).toEqual(NEW);
+      const some = new Uint8Array(5);
+      reads.readInto('rank.pt', byteOffset + 4, some);
+      expect([...some]).toEqual(NEW.slice(4, 9));
+    }
+    const plain = new Uint8Array(3);
+    reads.readInto('rank.pt', 4, plain);
+    expect([...plain]).toEqual([9, ...(OLD[version] as number[]).slice(0, 2)]);
+  });
+
+  it.each([
+    ['no args', undefined, 'args tell no heads without groups'],
+    ['groups', new Map([...args, ['group_query_attention', true], ['num_query_groups', 2]]), 'no heads without groups'],
+    ['heads that do not divide', new Map([...args, ['num_attention_heads', 10]]), 'args tell 5 heads a rank'],
+  ])('is refused with %s', (_, given, message) => {
+    const reads = reorderedReads(() => undefined);
+    const changed = { ...order(0), args: given } as LegacyOrder;
+    expect(() => reads.reorder(shard, 'U8', 'qkv', changed)).toThrow(
+      expect.objectContaining({ code: 'CPT_UNSUPPORTED_MODEL', message: expect.stringContaining(message) }),
+    );
+    expect(() => reads.reorder({ ...shard, stride: [2] }, 'U8', 'qkv', order(0))).toThrow('checkpoint_version 0');
+  });
+});

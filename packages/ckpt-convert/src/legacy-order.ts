@@ -1,0 +1,92 @@
+// The rows of a rank's query_key_value, n heads of d rows each for query, key and value:
+//
+//   checkpoint_version 0     query of all heads, key of all, value of all      [3, n, d]
+//   checkpoint_version 1     q k v of a head's first row, of its second, …     [n, d, 3]
+//   checkpoint_version 2, 3  q, k, v of a head, then of the next               [n, 3, d]
+//
+// Groups of heads came after version 2. Source: NVIDIA/Megatron-LM@core_v0.4.0, megatron/checkpointing.py, fix_query_key_value_ordering.
+
+import { contiguousStride, type Dtype, isContiguous, rowBytes } from '@pai-cpt/core';
+import type { PlacedShard, ReadInto } from './checkpoint.ts';
+import { boxReader, type DistBox } from './dist-tensor.ts';
+import { type ArgsNamespace, attentionByArgs, numberArg } from './model-config.ts';
+import { refusal } from './unsupported-features.ts';
+
+/** What the order of the rows of a rank file follows from. */
+export interface LegacyOrder {
+  /** Below 2. */
+  readonly version: number;
+  readonly args: ArgsNamespace | undefined;
+  /** Bytes of the rank file. */
+  readonly fileBytes: number;
+}
+
+/** Gives shards of query_key_value in the order of version 2 and later, at addresses behind the end of their file. */
+export interface ReorderedReads {
+  /** @throws UnsupportedError `CPT_UNSUPPORTED_MODEL` where `args` do not tell the heads, or tell groups of them. */
+  reorder(shard: PlacedShard, dtype: Dtype, name: string, order: LegacyOrder): PlacedShard;
+  /** Reads from the file, and behind its end from the reordered shards. */
+  readonly readInto: ReadInto;
+}
+
+interface Reordered {
+  readonly byteOffset: number;
+  read(position: number, target: Uint8Array): void;
+}
+
+export function reorderedReads(readFile: ReadInto): ReorderedReads {
+  const files = new Map<string, { end: number; readonly reordered: Reordered[] }>();
+  return {
+    reorder(shard, dtype, name, { version, args, fileBytes }) {
+      const [rows = 0, ...tail] = shard.shape;
+      const heads = headsPerRank(args);
+      const headRows = heads === undefined ? 0 : rows / (3 * heads);
+      if (heads === undefined || !Number.isSafeInteger(headRows) || !isContiguous(shard.shape, shard.stride)) {
+        const told = heads === undefined ? 'no heads without groups' : `${heads} heads a rank`;
+        const why = `"${name}" has ${rows} rows in the order of checkpoint_version ${version}, args tell ${told}`;
+        throw refusal(shard.file, 'query_key_value in an old order', why);
+      }
+      const shape = [heads, 3, headRows, ...tail];
+      const bytesPerRow = rowBytes(shard.shape, dtype);
+      const boxes = oldBoxes(version, shape, bytesPerRow, shard);
+      const file = files.get(shard.file) ?? { end: fileBytes, reordered: [] };
+      files.set(shard.file, file);
+      const byteOffset = file.end;
+      file.end += rows * bytesPerRow;
+      file.reordered.push({ byteOffset, read: boxReader({ name, dtype, shape, boxes }, readFile) });
+      return { ...shard, byteOffset, stride: contiguousStride(shard.shape) };
+    },
+    readInto(path, position, target) {
+      const found = files.get(path)?.reordered.findLast(({ byteOffset }) => byteOffset <= position);
+      if (found) found.read(position - found.byteOffset, target);
+      else readFile(path, position, target);
+    },
+  };
+}
+
+/** Undefined with groups of heads, which the old orders do not have. */
+function headsPerRank(args: ArgsNamespace | undefined): number | undefined {
+  const attention = args && attentionByArgs(args);
+  if (!attention || attention.queryGroups !== attention.heads) return undefined;
+  return attention.heads / (numberArg(args, 'tensor_model_parallel_size') ?? 1);
+}
+
+/** Runs of rows that are successive in both orders: all of a head's in version 0, single ones in version 1. */
+function oldBoxes(version: number, shape: number[], bytesPerRow: number, { file, byteOffset }: PlacedShard): DistBox[] {
+  const [heads = 0, , headRows = 0, ...tail] = shape;
+  const boxes: DistBox[] = [];
+  const add = (head: number, part: number, row: number, rows: number, oldRow: number) =>
+    boxes.push({
+      offsets: [head, part, row, ...tail.map(() => 0)],
+      sizes: [1, 1, rows, ...tail],
+      file,
+      byteOffset: byteOffset + oldRow * bytesPerRow,
+    });
+  for (let head = 0; head < heads; head++) {
+    for (let part = 0; part < 3; part++) {
+      if (version < 1) add(head, part, 0, headRows, (part * heads + head) * headRows);
+      else for (let row = 0; row < headRows; row++) add(head, part, row, 1, (head * headRows + row) * 3 + part);
+    }
+  }
+  return boxes;
+}

@@ -1,0 +1,34 @@
+import type { ModelConfig } from '../model-config.ts';
+import type { RankGrid } from '../rank-grid.ts';
+import type { LayerSpec } from '../rank-plan.ts';
+
+/** Megatron's arguments that must fit the files; there is no optimizer and no random state in them. */
+export function loadFlags(input: {
+  output: string;
+  model: ModelConfig;
+  grid: RankGrid;
+  spec: LayerSpec;
+  vocabMultiple: number;
+}): string[] {
+  const { output, model, grid, spec, vocabMultiple } = input;
+  const { tensorParallelSize, pipelineParallelSize, virtualStages = 1, firstStageLayers, lastStageLayers } = grid;
+  const perChunk = model.layers / (pipelineParallelSize * virtualStages);
+  const isEven = firstStageLayers === undefined && lastStageLayers === undefined;
+  const virtual = isEven
+    ? `--num-layers-per-virtual-pipeline-stage ${perChunk}`
+    : `--num-virtual-stages-per-pipeline-rank ${virtualStages}`;
+  return [
+    `--load ${output}`,
+    '--no-load-optim',
+    '--no-load-rng',
+    '--ckpt-format torch',
+    `--transformer-impl ${spec === 'te' ? 'transformer_engine' : 'local'}`,
+    `--tensor-model-parallel-size ${tensorParallelSize}`,
+    `--pipeline-model-parallel-size ${pipelineParallelSize}`,
+    ...(virtualStages > 1 ? [virtual] : []),
+    ...(firstStageLayers === undefined ? [] : [`--decoder-first-pipeline-num-layers ${firstStageLayers}`]),
+    ...(lastStageLayers === undefined ? [] : [`--decoder-last-pipeline-num-layers ${lastStageLayers}`]),
+    `--make-vocab-size-divisible-by ${vocabMultiple}`,
+    ...(model.isTied ? [] : ['--untie-embeddings-and-output-weights']),
+  ];
+}

@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import { isKind, type PickleValue, type WritableValue } from '@pai-cpt/torch-checkpoint';
+import { checkTensors } from './check-tensors.ts';
+import { openMegatronCheckpoint } from './checkpoint.ts';
+import { requireUsableOutput } from './convert-checks.ts';
+import { parametersOfCheckpoint } from './global-parameters.ts';
+import { planHfFiles, readReference } from './hf-files.ts';
+import { type ArgsNamespace, numberArg } from './model-config.ts';
+import { pathExists, startMeter } from './node.ts';
+import { planConversion } from './plan.ts';
+import { type GridOptions, type RankFilesResult, writeCheckpoint } from './rank-files/write-checkpoint.ts';
+import { checkShapes, resolveParameters } from './resolve.ts';
+
+export interface ReshardOptions extends GridOptions {
+  /** As for `convertCheckpoint`. */
+  readonly source: string;
+  /** Which iteration of the source. */
+  readonly iteration?: number;
+  /** Writes `release` in the place of the iteration that the source has. */
+  readonly asRelease?: boolean;
+}
+
+/**
+ * Writes a checkpoint for another grid, straight from rank file to rank file. The iteration and the fields of `args` are kept;
+ * optimizer and random states are not, they belong to the old grid. The vocabulary is padded anew from its true size.
+ * @throws the errors of `openMegatronCheckpoint` and `convertToMegatron`.
+ */
+export async function reshardCheckpoint(options: ReshardOptions): Promise<RankFilesResult> {
+  const measure = startMeter();
+  const { source, output, iteration, vocabSize, asRelease = false, force = false, signal } = options;
+  const reference = (await pathExists(join(source, 'config.json'))) ? await readReference(source) : undefined;
+  const checkpoint = await openMegatronCheckpoint(source, {
+    ...(iteration !== undefined && { iteration }),
+    ...(vocabSize !== undefined && { vocabSize }),
+    ...(reference && { reference }),
+    ...(signal && { signal }),
+  });
+  try {
+    await requireUsableOutput(output, [source, checkpoint.directory], { force, resume: false });
+    const resolution = resolveParameters(checkpoint);
+    checkShapes(checkpoint, resolution);
+    const cut = checkTensors(
+      planConversion(checkpoint, resolution, Number.MAX_SAFE_INTEGER).checks,
+      checkpoint.readInto,
+    );
+    const isRelease = asRelease || checkpoint.iteration === 0;
+    const hasLocalNames = checkpoint
+      .parameters()
+      .some(({ localName }) => localName.endsWith('.input_layernorm.weight'));
+    const { args, dropped } = keptArgs(checkpoint.args);
+    const vocabMultiple = numberArg(checkpoint.args, 'make_vocab_size_divisible_by');
+    const { patches, ...result } = await writeCheckpoint(
+      {
+        model: checkpoint.modelConfig,
+        iteration: isRelease ? 'release' : checkpoint.iteration,
+        spec: options.spec ?? (hasLocalNames ? 'local' : 'te'),
+        ...(vocabMultiple !== undefined && { vocabMultiple }),
+        parameters: parametersOfCheckpoint(checkpoint, resolution),
+        readInto: checkpoint.readInto,
+        args,
+        companions: async (dtype) =>
+          reference && planHfFiles(checkpoint.modelConfig, dtype, reference, { reference: source }),
+      },
+      options,
+    );
+    const notes = [
+      ...checkpoint.problems,
+      ...cut,
+      ...patches,
+      ...dropped,
+      'optimizer and random states are not resharded; training goes on with fresh ones',
+    ];
+    return { ...result, notes, ...measure() };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** Fields that describe the old grid in other words; what describes the new one is made anew and wins over the rest. */
+const GRID_ARGS = new Set([
+  'num_virtual_stages_per_pipeline_rank',
+  'pipeline_model_parallel_layout',
+  'standalone_embedding_stage',
+  'transformer_pipeline_model_parallel_size',
+  'world_size',
+  'data_parallel_size',
+  'rank',
+  'local_rank',
+]);
+
+/** The source's `args` that have a plain value, for whoever resumes the schedule; objects of unknown classes are left out. */
+function keptArgs(source: ArgsNamespace | undefined): { args: Record<string, WritableValue>; dropped: string[] } {
+  const args: Record<string, WritableValue> = {};
+  const lost: string[] = [];
+  for (const [name, value] of source ?? []) {
+    // A NullTokenizer means one more token than `vocab_size` says; the new `vocab_size` says all of them.
+    if (GRID_ARGS.has(name) || value === 'NullTokenizer') continue;
+    const plain = plainValue(value);
+    if (plain === undefined) lost.push(name);
+    else args[name] = plain;
+  }
+  const dropped = lost.length === 0 ? [] : [`args without a plain value are left out: ${lost.join(', ')}`];
+  return { args, dropped };
+}
+
+function plainValue(value: PickleValue): WritableValue | undefined {
+  if (value === null || ['boolean', 'string', 'bigint'].includes(typeof value)) return value as WritableValue;
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? value : { kind: 'float', value };
+  if (isKind(value, 'dtype') && value.dtype) return { kind: 'dtype', dtype: value.dtype };
+  if (!Array.isArray(value)) return undefined;
+  const items = value.map(plainValue);
+  if (items.some((item) => item === undefined)) return undefined;
+  return items as WritableValue[];
+}
