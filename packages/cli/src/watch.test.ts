@@ -21,3 +21,27 @@ describe('renderEvent', () => {
     );
   });
 });
+
+describe('an incident', () => {
+  it('is told with its rule, its onset and what might help', () => {
+    const event: Parameters<typeof renderEvent>[0] = {
+      type: 'incident',
+      change: 'opened',
+      incident: {
+        id: 'loss-spike-31216',
+        kind: 'loss-spike',
+        level: 'warn',
+        state: 'open',
+        title: 'the loss jumped',
+        onset: 31_215,
+        openedAt: 31_216,
+        lastIteration: 31_216,
+        evidence: [],
+        proposal: { action: 'watch whether it comes back' },
+      },
+    };
+    expect(renderEvent(event)).toBe(
+      'warn opened: the loss jumped since iteration 31215 (open); watch whether it comes back',
+    );
+  });
+});

@@ -1,18 +1,23 @@
-import type { JobEvent } from '@pai-cpt/sdk';
+import { InvalidInputError } from '@pai-cpt/core';
+import { detectorConfigOf, parseRunSpec, RULES, type RuleId, type WatchEvent } from '@pai-cpt/sdk';
 import type { Command } from 'commander';
 import { type ConnectOptions, connect, withConnection } from './connect.ts';
 import { type LossPoint, renderLossCurve } from './loss-curve.ts';
-import { interruptSignal, print, printAside, terminalColumns } from './node.ts';
+import { interruptSignal, print, printAside, readJsonFile, terminalColumns } from './node.ts';
 
 /** `cpt watch JOB`: phases, iterations and checkpoints as they come, then the loss curve. Exit code 5 when the job failed. */
 export function registerWatch(program: Command, exit: (code: number) => void): void {
   withConnection(program.command('watch'))
     .description('follow a job to its end')
     .argument('<job-id>')
+    .option('--spec <file>', 'the run specification, so that the rules know its schedule and vocabulary')
+    .option('--stop-on <rules>', 'stop the job when one of these rules speaks, for example A1,A2,A3', readRules)
     .option('--json', 'one JSON line per event on stdout')
-    .action(async (jobId: string, options: ConnectOptions & { json?: boolean }) => {
+    .action(async (jobId: string, options: WatchCommandOptions) => {
       const points: LossPoint[] = [];
-      for await (const event of connect(options).jobs.follow(jobId, { signal: interruptSignal() })) {
+      const detector = options.spec ? detectorConfigOf(parseRunSpec(await readJsonFile(options.spec))) : undefined;
+      const watching = { signal: interruptSignal(), detector, stopOn: options.stopOn };
+      for await (const event of connect(options).jobs.watch(jobId, watching)) {
         if (options.json) print(JSON.stringify(event));
         else print(renderEvent(event));
         if (event.type === 'iteration' && event.lmLoss !== undefined) {
@@ -24,8 +29,21 @@ export function registerWatch(program: Command, exit: (code: number) => void): v
     });
 }
 
+type WatchCommandOptions = ConnectOptions & { json?: boolean; spec?: string; stopOn?: RuleId[] };
+
+function readRules(list: string): RuleId[] {
+  return list.split(',').map((name) => {
+    if (Object.hasOwn(RULES, name)) return name as RuleId;
+    const known = Object.keys(RULES).join(', ');
+    throw new InvalidInputError(
+      'CPT_INPUT_INVALID',
+      `--stop-on: there is no rule ${JSON.stringify(name)}; there are ${known}`,
+    );
+  });
+}
+
 /** One event as a line for a person. */
-export function renderEvent(event: JobEvent): string {
+export function renderEvent(event: WatchEvent): string {
   switch (event.type) {
     case 'phase-change':
       return `phase ${event.phase} (${event.status})`;
@@ -38,6 +56,12 @@ export function renderEvent(event: JobEvent): string {
       return `validation at ${event.iteration}: loss ${event.lmLoss.toFixed(4)}, perplexity ${event.perplexity.toFixed(2)}`;
     case 'checkpoint-saved':
       return `checkpoint ${event.iteration} in ${event.directory}`;
+    case 'incident': {
+      const { title, level, state, onset, proposal } = event.incident;
+      return `${level} ${event.change}: ${title} since iteration ${onset} (${state}); ${proposal.action}`;
+    }
+    case 'stop-requested':
+      return `stopped by rule ${event.rule} at iteration ${event.iteration}: ${event.message}`;
     case 'warning':
       return `warning: ${event.message}`;
     case 'end':
