@@ -54,6 +54,7 @@ describe('cpt plan', () => {
 
   it.each([
     ['a file that is missing', ['plan', 'nowhere.json'], /nowhere\.json: cannot be read/],
+    ['a rule that does not exist', ['watch', 'dlc1', '--stop-on', 'A1,Z9'], /no rule "Z9"; there are A1, A2/],
     ['an option that does not exist', ['plan', 'x.json', '--jsonn'], /unknown option '--jsonn'/],
     [
       'a dataset that is missing',

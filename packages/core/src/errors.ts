@@ -26,19 +26,25 @@ export const ERRORS = {
   CPT_INPUT_DOCUMENT_TOO_LONG: caller('One document is larger than the limit for a single document.'),
   CPT_INPUT_LINE_TOO_LONG: caller('A line, or a record in another kind of file, is longer than --max-line allows.'),
   CPT_INPUT_TOO_MANY_BAD: caller('More records of an input are bad than --max-bad allows.'),
-  CPT_INPUT_ADDED_TOKEN: caller('A text spells an added token such as <|endoftext|>, and --specials error was asked for.'),
+  CPT_INPUT_ADDED_TOKEN: caller(
+    'A text spells an added token such as <|endoftext|>, and --specials error was asked for.',
+  ),
   CPT_INPUT_RESUME_MISMATCH: caller('An unfinished build is there whose options or inputs are not those of this one.'),
   CPT_INPUT_BUILD_RUNNING: entry(409, true, 'Another process is building the same dataset.'),
+  CPT_INPUT_OUTPUT_LOCKED: entry(409, true, 'Another process writes into the same output directory.'),
   CPT_INPUT_DISK_SPACE: caller('The disk has less room than the output needs.'),
   CPT_INPUT_EMPTY_DATASET: caller('A dataset, or its held-out part, would hold no token.'),
   CPT_INPUT_TOKEN_RANGE: caller('A token id does not fit the dtype it is to be stored in.'),
   CPT_INPUT_DTYPES_DIFFER: caller('Datasets that store ids differently are to become one, and no dtype was given.'),
   CPT_INPUT_TOKENIZERS_DIFFER: caller('Datasets made with different tokenizers are to become one.'),
-  CPT_INPUT_TOO_FEW_TOKENS: caller('A dataset has fewer tokens than are to be taken from it, and repeating was not asked for.'),
+  CPT_INPUT_TOO_FEW_TOKENS: caller(
+    'A dataset has fewer tokens than are to be taken from it, and repeating was not asked for.',
+  ),
   CPT_INPUT_IMAGE: caller('No image of this name is there, or its env.json is not an object of strings.'),
   CPT_INPUT_CHECKPOINT_MISSING: caller('No checkpoint, or not the iteration asked for, lies under this path.'),
   CPT_CONFIG_MODEL: caller('The model configuration lacks a field or contradicts itself or the files.'),
   CPT_CONFIG_FAMILY_AMBIGUOUS: caller('The tensor names fit several model families; a reference config.json decides.'),
+  CPT_INPUT_LOSSY_CAST: caller('A cast to a dtype that cannot hold all bits was asked for, and --allow-cast was not.'),
   CPT_CONFIG_VOCAB_SIZE: caller('The vocabulary size does not fit the embedding table or the tokenizer.'),
   CPT_CONFIG_INVALID: caller('A setting from the environment is missing, malformed or unsafe.'),
   CPT_CONFIG_DATA_DIRECTORY: caller('The data directory cannot hold a database.'),
@@ -73,7 +79,7 @@ export const ERRORS = {
   CPT_FORMAT_STORAGE_MISSING: badFile('A tensor of a torch file names a storage that the file does not hold.'),
   CPT_FORMAT_STORAGE_SIZE: badFile('A storage of a torch file is not as long as its tensor says.'),
   CPT_FORMAT_STORAGE_BOUNDS: badFile('The strides of a tensor reach outside its storage.'),
-  CPT_FORMAT_TORCH_LAYOUT: badFile('A zip file is not laid out as torch.save lays it out.'),
+  CPT_FORMAT_TORCH_LAYOUT: badFile('A file is not laid out as torch.save lays it out.'),
 
   // A pickle inside a torch file; it is read as data and never run.
   CPT_PICKLE_FORBIDDEN_GLOBAL: badFile('A pickle names a function or class that only an attack would name.'),
@@ -110,6 +116,7 @@ export const ERRORS = {
   CPT_FORMAT_MMAP_TRAILING: badFile(
     'An .idx file goes on after its arrays, by neither zero nor one byte per sequence.',
   ),
+  CPT_FORMAT_MMAP_UNREPAIRABLE: badFile('What is left of a dataset does not say how to repair it.'),
   CPT_FORMAT_MMAP_VERSION: badFile('An .idx file has a version other than 1.'),
   CPT_FORMAT_SIDECAR: badFile('The .json file beside a dataset is not one that this project wrote.'),
   CPT_FORMAT_TEXT_MISSING: badFile('A JSONL object has no text, or no list of texts, under the key asked for.'),
@@ -120,6 +127,10 @@ export const ERRORS = {
   CPT_FORMAT_RANK_GRID: badFile('The rank files are not the full grid of tensor ranks and pipeline stages.'),
   CPT_FORMAT_RANK_FILE: badFile('A rank file lacks an entry it must have, or the entry has the wrong type.'),
   CPT_FORMAT_RANKS_DIFFER: badFile('Rank files of one checkpoint disagree where they must be equal.'),
+  CPT_FORMAT_DIST_METADATA: badFile('The .metadata of a distributed checkpoint is not laid out as torch writes it.'),
+  CPT_FORMAT_DIST_CHUNKS: badFile(
+    'The chunks of a distributed tensor leave a gap, overlap, or are not what .metadata says.',
+  ),
   CPT_FORMAT_PIPELINE_LAYERS: badFile('The layers in the pipeline stages have holes or do not add up to the model.'),
   CPT_FORMAT_TIED_COPY: badFile('The output table of a tied model is not the copy of the embedding it must be.'),
   CPT_FORMAT_STATE_FILE: badFile('A state file of pai-local is not a record of the kind its folder holds.'),
@@ -132,7 +143,7 @@ export const ERRORS = {
   CPT_UNSUPPORTED_RUN: notYet(
     'The model, its dtype or its division over ranks is one that model-runner cannot compute.',
   ),
-  CPT_UNSUPPORTED_TORCH_LEGACY: notYet('A torch file of before 1.6, not in zip form.'),
+  CPT_UNSUPPORTED_TORCH_LEGACY: notYet('A torch file of before 0.4 with views of storages.'),
   CPT_UNSUPPORTED_TORCHSCRIPT: notYet('A TorchScript archive: a program, not a checkpoint.'),
   CPT_UNSUPPORTED_BYTE_ORDER: notYet('The data of a torch file is big-endian.'),
   CPT_UNSUPPORTED_TOKEN_DTYPE: notYet('A dataset stores floating point numbers, which are not token ids.'),
@@ -146,6 +157,10 @@ export const ERRORS = {
   // Programs that this one runs.
   CPT_PROGRAM_FAILED: entry(500, false, 'A program that was started ended with an error.'),
   CPT_CHECK_FAILED: entry(500, false, 'A result that must hold does not.'),
+
+  // The disk, or what is mounted in its place.
+  CPT_DISK_FULL: entry(507, true, 'A disk or a quota became full in the middle; what was finished is kept.'),
+  CPT_DISK_FAILED: entry(500, true, 'A disk or file server refused a read, a write or a rename.'),
 
   // The service itself.
   CPT_SERVICE_DATABASE: entry(503, true, 'The database of the service cannot be reached or did not start.'),

@@ -70,6 +70,10 @@ test('a chat eos in the config is warned about unless the end of document was ch
     'documents end with id 1000 (<|endoftext|>), tokenizer_config.json names 1002 as eos; choose with --eod',
   ]);
   expect((await plan({ output, tokenizer: folder, eod: 1000 })).warnings).toEqual([]);
+  expect((await plan({ output, tokenizer: folder, eod: 1002 })).warnings).toEqual([
+    'documents end with id 1002, which ends a turn of a chat; base models learnt 1000 (<|endoftext|>) as the end of a document',
+  ]);
+  expect((await plan({ output, tokenizer: folder, eod: 'none' })).warnings).toEqual([]);
 });
 
 test('what an earlier build left is named', async () => {

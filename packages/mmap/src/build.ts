@@ -1,9 +1,21 @@
+import { CptError, InvalidInputError } from '@pai-cpt/core';
+import { createBadLog } from './build/bad-log.ts';
+import { type BuildCounts, badCount, NO_COUNTS } from './build/counts.ts';
+import { describeStart } from './build/describe-start.ts';
+import { type FinishedParts, finishParts } from './build/finish.ts';
+import { openPool } from './build/open-pool.ts';
+import { copyOver, type GrowingFile, openGrowing } from './build/output/node.ts';
+import { openPartWriter, type PartWriter } from './build/output/part-writer.ts';
+import type { EncoderPool } from './build/pool.ts';
+import type { Checkpoint, Prepared, RunState } from './build/resume/journal.ts';
+import { giveNames, openWorkFolder, type WorkFolder, workFolder } from './build/resume/node.ts';
+import { encodeInputs } from './build/run.ts';
+import { writtenWarnings } from './build/written-warnings.ts';
 import { type BuildOptions, type BuildPlan, planBuild } from './build-plan.ts';
-import type { Document } from './documents/document.ts';
-import { type InputRecord, readDocuments } from './documents/inputs.ts';
-import { HELD_OUT_SEED } from './held-out.ts';
-import { createDatasetWriter, type DatasetWriter, processorSeconds } from './node.ts';
-import { type Sidecar, serializeSidecar } from './sidecar.ts';
+import { BATCH_BYTES } from './documents/batch.ts';
+import { STDIN } from './documents/input-file.ts';
+import { processorSeconds } from './node.ts';
+import type { SidecarInput } from './sidecar.ts';
 import type { TokenDtype } from './token-dtype.ts';
 import type { DatasetSummary } from './write.ts';
 
@@ -17,178 +29,239 @@ export interface BuildResult extends BuiltPart {
   dtype: TokenDtype;
   vocabSize: number;
   eodToken: number | undefined;
-  /** Documents without text, left out. */
+  /** Records left out, for whatever reason; by reason in `droppedByReason`. */
   dropped: number;
+  droppedByReason: BuildCounts['dropped'];
+  /** The list of bad records, when there were any. */
+  rejects?: string;
+  /** Documents in which U+FFFD stands for wrong bytes. */
+  replaced: number;
+  /** How often texts spelt an added token, and in how many documents. */
+  addedTokens: { count: number; documents: number };
+  /** Files that began with a byte order mark, which was left out. */
+  byteOrderMarks: number;
   heldOut?: BuiltPart;
+  /** Of this run: what an interrupted one did before is not in it. */
   seconds: number;
-  /** Processor seconds, all threads. */
+  /** Processor seconds of this run, all threads. */
   cpuSeconds: number;
   warnings: string[];
 }
 
+/** What tests and measurements set. */
+export interface BuildTuning {
+  batchBytes?: number;
+  /** Time between two points where a later run could go on. */
+  checkpointMs?: number;
+  maxSequenceTokens?: number;
+  /** Options of Node for worker threads. */
+  execArgv?: string[];
+}
+
+const CHECKPOINT_MS = 5000;
+const REJECTS = 'rejects.jsonl';
+
 /**
  * Builds a dataset from raw text: documents → ids → `.bin`, `.idx` and the sidecar. The same inputs and options give the same
- * bytes. Nothing has its final name before everything is written; on any error or abort nothing is left behind.
+ * bytes, whatever the number of workers. Until everything is written it lies in the folder `PREFIX.build`; nothing has its final
+ * name before that. An error or abort removes the folder, unless the build had come as far as a checkpoint: then the same call
+ * goes on from there.
  * @throws InvalidInputError `CPT_INPUT_…`; FormatError with file, line and byte for a bad input.
  */
-export async function buildDataset(options: BuildOptions): Promise<BuildResult> {
+export async function buildDataset(options: BuildOptions, tuning: BuildTuning = {}): Promise<BuildResult> {
   const start = { seconds: performance.now() / 1000, cpuSeconds: processorSeconds() };
   const plan = await planBuild(options);
-  const writers: DatasetWriter[] = [];
+  const work = await openWorkFolder(plan.prefix, describeStart(plan, options), options.restart ?? false);
+  let keeps = work.resumed !== undefined;
+  const onKept = () => {
+    keeps = true;
+  };
   try {
-    for (const { prefix } of plan.parts) {
-      writers.push(await createDatasetWriter({ prefix, dtype: plan.dtype, force: options.force ?? false }));
-    }
-    const written = await writeDocuments(plan, writers, options, start.seconds);
-    const summaries: DatasetSummary[] = [];
-    for (const writer of writers) summaries.push(await writer.prepare());
-    // The dataset itself last: when it is there, its held-out part is too.
-    for (let i = writers.length - 1; i >= 0; i--) {
-      const sidecar = describePart(plan, i, summaries[i] as DatasetSummary, written, options);
-      await (writers[i] as DatasetWriter).commit(serializeSidecar(sidecar));
-    }
-    const [main, heldOut] = plan.parts.map(({ prefix }, i) => ({ prefix, ...(summaries[i] as DatasetSummary) }));
+    const { resumed } = work;
+    const prepared =
+      resumed?.kind === 'prepared' ? resumed : await prepare({ plan, options, tuning, work, onKept, resumed });
+    await giveNames(prepared.renames);
+    await work.remove();
     return {
-      ...(main as BuiltPart),
-      dtype: plan.dtype,
-      vocabSize: plan.tokenizer.vocabSize,
+      ...(prepared.result as BuildResult),
       eodToken: plan.eodToken,
-      dropped: written.dropped,
-      ...(heldOut && { heldOut }),
       seconds: performance.now() / 1000 - start.seconds,
       cpuSeconds: processorSeconds() - start.cpuSeconds,
-      warnings: plan.warnings,
     };
   } catch (error) {
-    for (const writer of writers) await writer.abort();
-    throw error;
-  }
-}
-
-interface Written {
-  inputs: InputRecord[];
-  dropped: number;
-}
-
-async function writeDocuments(
-  plan: BuildPlan,
-  writers: DatasetWriter[],
-  options: BuildOptions,
-  startSeconds: number,
-): Promise<Written> {
-  const [main, heldOut] = writers as [DatasetWriter, DatasetWriter | undefined];
-  const written: Written = { inputs: [], dropped: 0 };
-  const bytesTotal = plan.inputs.reduce((sum, input) => sum + input.byteLength, 0);
-  let bytesBefore = 0;
-  let documents = 0;
-  let tokens = 0;
-  for (const input of plan.inputs) {
-    const source = readDocuments(input.path, {
-      textKey: options.textKey ?? 'text',
-      splitParagraphs: options.splitParagraphs ?? false,
-      ...(options.signal && { signal: options.signal }),
-    });
-    const onEnd = (record: InputRecord) => written.inputs.push(record);
-    for await (const batch of inBatches(source, onEnd)) {
-      options.signal?.throwIfAborted();
-      const encoded = await Promise.all(batch.map((document) => encodeDocument(document, plan)));
-      for (const sequences of encoded) {
-        if (sequences.length === 0) {
-          written.dropped++;
-          continue;
-        }
-        const writer = heldOut && plan.isHeldOut(documents) ? heldOut : main;
-        await writer.addDocument(sequences);
-        documents++;
-        for (const ids of sequences) tokens += ids.length;
-      }
-      const bytesRead = bytesBefore + (batch.at(-1)?.byteOffset ?? 0);
-      options.onProgress?.({
-        documents,
-        tokens,
-        bytesRead,
-        bytesTotal,
-        seconds: performance.now() / 1000 - startSeconds,
-      });
+    const known = explainError(error, plan.prefix);
+    if (!keeps || hasCode(known, 'CPT_INPUT_EMPTY_DATASET')) await work.remove();
+    else {
+      await work.release();
+      options.onNotice?.(
+        `${workFolder(plan.prefix)} keeps what is done: the same command continues it, --restart drops it`,
+      );
     }
-    bytesBefore += input.byteLength;
+    throw known;
   }
-  options.onProgress?.({
-    documents,
-    tokens,
-    bytesRead: bytesTotal,
-    bytesTotal,
-    seconds: performance.now() / 1000 - startSeconds,
-  });
-  return written;
 }
 
-const BATCH_DOCUMENTS = 64;
-const BATCH_CHARACTERS = 1 << 20;
+interface Preparation {
+  plan: BuildPlan;
+  options: BuildOptions;
+  tuning: BuildTuning;
+  work: WorkFolder;
+  /** Called when there is something that a later run can go on with. */
+  onKept(): void;
+  resumed: Checkpoint | undefined;
+}
 
-/** Neighbouring documents in groups small enough to hold and large enough to keep the encoder's threads busy. */
-async function* inBatches(
-  source: AsyncGenerator<Document, InputRecord>,
-  onEnd: (record: InputRecord) => void,
-): AsyncGenerator<Document[]> {
+/** Writes all files into the work folder. */
+async function prepare(preparation: Preparation): Promise<Prepared> {
+  const { plan, options, tuning, work, onKept, resumed } = preparation;
+  const isResumable = plan.inputs.every(({ path }) => path !== STDIN);
+  const state: RunState = resumed
+    ? structuredClone({ ...resumed, counts: resumed.counts })
+    : { input: 0, lines: 0, documents: 0, counts: structuredClone(NO_COUNTS) };
+  if (resumed) options.onNotice?.(`continues an unfinished build: ${resumed.documents} documents are there`);
+  const records: SidecarInput[] = [...(resumed?.records ?? [])];
+  const writers: PartWriter[] = [];
+  let rejects: GrowingFile | undefined;
+  let pool: EncoderPool | undefined;
   try {
-    let batch: Document[] = [];
-    let characters = 0;
-    for (let next = await source.next(); ; next = await source.next()) {
-      if (next.done) {
-        if (batch.length > 0) yield batch;
-        onEnd(next.value);
-        return;
-      }
-      batch.push(next.value);
-      for (const text of next.value.texts) characters += text.length;
-      if (batch.length < BATCH_DOCUMENTS && characters < BATCH_CHARACTERS) continue;
-      yield batch;
-      batch = [];
-      characters = 0;
+    for (const [i, { part, prefix }] of plan.parts.entries()) {
+      const [binPath, lengthsPath] = [work.path(`${part}.bin`), work.path(`${part}.lengths`)];
+      const known = resumed?.parts[i];
+      writers.push(
+        await openPartWriter({ name: prefix, dtype: plan.dtype, binPath, lengthsPath, ...(known && { state: known }) }),
+      );
     }
+    rejects = await openGrowing(work.path(REJECTS), resumed?.rejectsBytes ?? 0);
+    const { rules, maxBad } = plan;
+    const badLog = createBadLog({
+      rules,
+      maxBad,
+      counts: state.counts,
+      file: rejects,
+      fileBytes: resumed?.rejectsBytes ?? 0,
+    });
+    const checkpoint = createCheckpoint({ state, records, writers, work, flushRejects: badLog.flush, resumed });
+    const startMs = performance.now();
+    let lastMs = startMs;
+    const isDone = state.input === plan.inputs.length;
+    if (!isDone) {
+      const { maxSequenceTokens = rules.maxSequenceTokens, execArgv } = tuning;
+      pool = await openPool(plan, { workers: options.workers, rules: { ...rules, maxSequenceTokens }, execArgv });
+      await encodeInputs({
+        inputs: plan.inputs,
+        read: {
+          textKey: rules.textKey,
+          splitParagraphs: options.splitParagraphs ?? false,
+          maxLine: plan.maxLine,
+          batchBytes: tuning.batchBytes ?? BATCH_BYTES,
+        },
+        limit: plan.limit,
+        pool,
+        parts: writers,
+        isHeldOut: caughtUp(plan.createHeldOutChoice(), state.documents),
+        badLog,
+        state,
+        records,
+        onProgress: (progress) => {
+          const seconds = (performance.now() - startMs) / 1000;
+          options.onProgress?.({ ...progress, bytesTotal: plan.bytesTotal, seconds });
+        },
+        async onSafePoint() {
+          if (!isResumable || performance.now() - lastMs < (tuning.checkpointMs ?? CHECKPOINT_MS)) return;
+          await checkpoint();
+          onKept();
+          lastMs = performance.now();
+        },
+        signal: options.signal,
+      });
+      await pool.close();
+      state.input = plan.inputs.length; // also where a limit ended the build
+      if (isResumable) await checkpoint();
+    }
+    const finished = await finishParts(plan, options, work, writers, { records, counts: state.counts });
+    const rejectsBytes = await badLog.flush();
+    if (rejectsBytes > 0) finished.renames.unshift([work.path(REJECTS), rejectsName(plan.prefix)]);
+    const prepared: Prepared = { kind: 'prepared', ...toResult(plan, finished, state.counts, rejectsBytes > 0) };
+    options.signal?.throwIfAborted();
+    if (isResumable) await work.note(prepared);
+    onKept();
+    return prepared;
+  } catch (error) {
+    if (hasCode(error, 'CPT_INPUT_TOO_MANY_BAD')) {
+      await copyOver(work.path(REJECTS), rejectsName(plan.prefix));
+      throw listed(error as CptError, rejectsName(plan.prefix));
+    }
+    throw error;
   } finally {
-    // Closes the file when the consumer stops early; the generator's value is not needed then.
-    await source.return(undefined as never);
+    await pool?.close();
+    await Promise.all(writers.map((writer) => writer.close()));
+    await rejects?.close();
   }
 }
 
-/** The sequences of a document as Megatron stores them: none without ids, the end-of-document id at the end of the last one. */
-async function encodeDocument(document: Document, { tokenizer, eodToken }: BuildPlan): Promise<Int32Array[]> {
-  if (document.texts.every((text) => text.trim() === '')) return [];
-  const encoded = await Promise.all(document.texts.map((text) => tokenizer.encode(text)));
-  const sequences = encoded.filter((ids) => ids.length > 0);
-  const last = sequences.at(-1);
-  if (last && eodToken !== undefined) {
-    const ended = new Int32Array(last.length + 1);
-    ended.set(last);
-    ended[last.length] = eodToken;
-    sequences[sequences.length - 1] = ended;
-  }
-  return sequences;
+const rejectsName = (prefix: string): string => `${prefix}.rejects.jsonl`;
+
+/** The choice as it stands after `documents` documents: it is asked for each in order. */
+function caughtUp(isHeldOut: (document: number) => boolean, documents: number): (document: number) => boolean {
+  for (let i = 0; i < documents; i++) isHeldOut(i);
+  return isHeldOut;
 }
 
-function describePart(
-  plan: BuildPlan,
-  index: number,
-  summary: DatasetSummary,
-  written: Written,
-  options: BuildOptions,
-): Sidecar {
-  const { part } = plan.parts[index] as BuildPlan['parts'][number];
-  const { file, fingerprint, vocabSize } = plan.tokenizer;
-  return {
-    version: 1,
-    tokenizer: { file, fingerprint, vocabSize, eodToken: plan.eodToken ?? null },
-    dtype: plan.dtype,
-    documents: summary.documents,
-    sequences: summary.sequences,
-    tokens: summary.tokens,
-    maxId: summary.maxId,
-    inputs: written.inputs,
-    options: { textKey: options.textKey ?? 'text', splitParagraphs: options.splitParagraphs ?? false },
-    dropped: { empty: written.dropped },
-    heldOut: options.heldOut === undefined ? null : { part, share: options.heldOut, seed: HELD_OUT_SEED },
-    sha256: summary.sha256,
+/** Notes how far the build has come, so that a later run can go on from here. */
+function createCheckpoint(run: {
+  state: RunState;
+  records: SidecarInput[];
+  writers: readonly PartWriter[];
+  work: WorkFolder;
+  flushRejects(): Promise<number>;
+  resumed: Checkpoint | undefined;
+}): () => Promise<void> {
+  const { state, records, writers, work } = run;
+  let noted = run.resumed?.records.length ?? 0;
+  return async () => {
+    const parts = await Promise.all(writers.map((writer) => writer.checkpoint()));
+    const rejectsBytes = await run.flushRejects();
+    await work.note({ ...state, kind: 'checkpoint', records: records.slice(noted), parts, rejectsBytes });
+    noted = records.length;
   };
+}
+
+function toResult(
+  plan: BuildPlan,
+  { summaries, renames }: FinishedParts,
+  counts: BuildCounts,
+  hasRejects: boolean,
+): Omit<Prepared, 'kind'> {
+  const [main, heldOut] = plan.parts.map(({ prefix }, i) => ({ prefix, ...(summaries[i] as DatasetSummary) }));
+  const result: Omit<BuildResult, 'seconds' | 'cpuSeconds'> = {
+    ...(main as BuiltPart),
+    dtype: plan.dtype,
+    vocabSize: plan.tokenizer.vocabSize,
+    eodToken: plan.eodToken,
+    dropped: counts.dropped.empty + badCount(counts),
+    droppedByReason: counts.dropped,
+    ...(hasRejects && { rejects: rejectsName(plan.prefix) }),
+    replaced: counts.replaced,
+    addedTokens: { count: counts.addedTokens, documents: counts.addedTokenDocuments },
+    byteOrderMarks: counts.byteOrderMarks,
+    ...(heldOut && { heldOut }),
+    warnings: [...plan.warnings, ...writtenWarnings(plan, counts, main as BuiltPart)],
+  };
+  return { renames, result };
+}
+
+const hasCode = (error: unknown, code: string): boolean => CptError.isInstance(error) && error.code === code;
+
+function listed(error: CptError, file: string): InvalidInputError {
+  return new InvalidInputError(error.code, `${error.message}; they are listed in ${file}`, { ...error.details, file });
+}
+
+function explainError(error: unknown, prefix: string): unknown {
+  if ((error as NodeJS.ErrnoException | undefined)?.code !== 'ENOSPC') return error;
+  return new InvalidInputError(
+    'CPT_INPUT_DISK_SPACE',
+    `${prefix}: no room is left on the disk; free some and run the same command again`,
+    { file: prefix },
+    { cause: error },
+  );
 }

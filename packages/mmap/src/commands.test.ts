@@ -34,7 +34,7 @@ test('build, inspect and cat', async () => {
     '--json',
   );
   expect(built.code).toBe(0);
-  expect(built.log).toMatch(/^100% of 582\.4 kB: 330 documents, 249,907 tokens, [\d,]+ tokens\/s$/);
+  expect(built.log).toMatch(/^100% of 582\.4 kB: 330 documents, 249,907 tokens, [\d.]+ [kM]B\/s, [\d,]+ tokens\/s$/);
   const result = JSON.parse(built.out) as Record<string, unknown>;
   expect(result).toMatchObject({
     documents: 314,

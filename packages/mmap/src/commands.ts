@@ -1,18 +1,33 @@
 import { InvalidInputError } from '@pai-cpt/core';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
-import { type BuildResult, buildDataset } from './build.ts';
-import type { BuildOptions } from './build-plan.ts';
+import { registerArrange } from './arrange/commands.ts';
+import { registerBuild } from './build/build-command.ts';
 import { printDocuments } from './cat.ts';
+import { registerDecontaminate } from './decontaminate/decontaminate-command.ts';
+import { registerDedup } from './dedup/dedup-command.ts';
+import { registerDoctor } from './doctor/doctor-command.ts';
+import { registerEstimate } from './estimate-command.ts';
 import { openDataset, resolvePrefix } from './node.ts';
-import { count, createProgress, formatBytes, type Output } from './progress.ts';
+import { count, type Output } from './progress.ts';
+import { registerQuality } from './quality/quality-command.ts';
+import { registerRepair } from './repair/repair-command.ts';
 
-/** Runs one `cpt-mmap` command line and gives its exit code: 0 done, 2 wrong use. Failures are thrown. */
+/** Runs one `cpt-mmap` command line and gives its exit code: 0 done, 1 not fit, 2 wrong use. Failures are thrown. */
 export async function runCommand(args: readonly string[], output: Output, signal?: AbortSignal): Promise<number> {
+  let exitCode = 0;
   const program = createProgram(output, signal);
+  registerDoctor(
+    program,
+    output,
+    (code) => {
+      exitCode = code;
+    },
+    signal,
+  );
   try {
     await program.parseAsync(args, { from: 'user' });
-    return 0;
+    return exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     return error.exitCode === 0 ? 0 : 2;
@@ -24,76 +39,16 @@ function createProgram(output: Output, signal: AbortSignal | undefined): Command
     .description('Megatron MMAP datasets: build them from raw text, look into them')
     .exitOverride()
     .configureOutput({ writeOut: (text) => output.write(text), writeErr: (text) => output.log(text.trimEnd()) });
-  addBuild(program, output, signal);
+  registerBuild(program, output, signal);
   addInspect(program, output);
   addCat(program, output, signal);
+  registerEstimate(program, output);
+  registerArrange(program, output, signal);
+  registerDedup(program, output, signal);
+  registerQuality(program, output, signal);
+  registerDecontaminate(program, output, signal);
+  registerRepair(program, output, signal);
   return program;
-}
-
-interface BuildFlags {
-  tokenizer: string;
-  output: string;
-  textKey: string;
-  splitParagraphs?: boolean;
-  eod?: number | 'none';
-  dtype: 'auto' | 'uint16' | 'int32';
-  heldOut?: number;
-  force?: boolean;
-  json?: boolean;
-}
-
-function addBuild(program: Command, output: Output, signal: AbortSignal | undefined): void {
-  program
-    .command('build')
-    .description('raw text → PREFIX.bin, PREFIX.idx and PREFIX.json')
-    .argument('<input...>', 'files (.jsonl, .ndjson, .txt) or folders of them')
-    .requiredOption('--tokenizer <file>', 'tokenizer.json, or the folder that holds it')
-    .requiredOption('--output <prefix>', 'path without .bin and .idx; a folder gives dataset.bin and dataset.idx in it')
-    .option('--text-key <key>', 'JSONL key of the text', 'text')
-    .option('--split-paragraphs', 'text files: one document per run of lines between blank lines')
-    .option('--eod <id>', "id that ends each document, or none (default: the tokenizer's <|endoftext|>)", parseEod)
-    .option('--dtype <dtype>', 'how ids are stored: uint16, int32 or auto, uint16 below a vocabulary of 65500', 'auto')
-    .option(
-      '--held-out <share>',
-      'share of the documents for a second dataset PREFIX_valid, for example 0.05',
-      parseShare,
-    )
-    .option('--force', 'replace an existing dataset')
-    .option('--json', 'print the result as JSON on stdout')
-    .action(async (inputs: string[], flags: BuildFlags) => {
-      const progress = createProgress(output);
-      const { json, ...rest } = flags;
-      const options: BuildOptions = { ...rest, inputs, onProgress: progress.update, ...(signal && { signal }) };
-      const result = await buildDataset(options).finally(progress.clear);
-      progress.summarize();
-      for (const warning of result.warnings) output.log(`${pc.yellow('warning:')} ${warning}`);
-      output.write(json ? `${JSON.stringify(result)}\n` : describeResult(result));
-    });
-}
-
-function parseEod(value: string): number | 'none' {
-  if (value === 'none') return value;
-  if (/^\d+$/.test(value)) return Number(value);
-  throw invalid('--eod', value, 'give an id or none');
-}
-
-function parseShare(value: string): number {
-  const share = Number(value);
-  if (value.trim() !== '' && Number.isFinite(share)) return share;
-  throw invalid('--held-out', value, 'give a share such as 0.05');
-}
-
-function describeResult(result: BuildResult): string {
-  const lines = [result, result.heldOut].flatMap((part) =>
-    part
-      ? [
-          `${pc.green('✓')} ${pc.bold(part.prefix)}: ${count(part.documents)} documents, ${count(part.tokens)} tokens, ${formatBytes(part.binBytes)}`,
-        ]
-      : [],
-  );
-  const dropped = result.dropped > 0 ? `, ${count(result.dropped)} empty documents left out` : '';
-  lines.push(pc.dim(`  ${result.dtype}, ${result.seconds.toFixed(1)} s${dropped}`));
-  return `${lines.join('\n')}\n`;
 }
 
 function addInspect(program: Command, output: Output): void {

@@ -119,3 +119,32 @@ test('pointers past 4 GiB keep their high half', () => {
 test('the table has no dtype that the header cannot name', () => {
   expect(Object.values(TOKEN_DTYPES).map(({ code }) => code)).toEqual([1, 2, 3, 4, 5, 8]);
 });
+
+// 3 sequences of 2^31 - 1, 2^31 - 1 and 5 ids of 4 bytes: the last one starts at 4 × (2^32 - 2), past every 32-bit number.
+test('pointers past 4 GiB are exact, written and read', async () => {
+  const lengths = Int32Array.of(2 ** 31 - 1, 2 ** 31 - 1, 5);
+  const content = { dtype: 'int32', sequenceCount: 3, documentCount: 3, sequencesPerDocument: undefined } as const;
+  const idx = Buffer.concat([...serializeIndex({ ...content, lengths: () => [lengths] })]);
+  expect([0, 1, 2].map((i) => idx.readBigInt64LE(34 + 12 + 8 * i))).toEqual([0n, 8589934588n, 17179869176n]);
+
+  const byteLength = 17179869176 + 20;
+  const reads: number[][] = [];
+  const bin = {
+    byteLength,
+    async read(offset: number, length: number) {
+      reads.push([offset, length]);
+      return new Uint8Array(length).fill(1);
+    },
+  };
+  const dataset = await openDatasetSources({ prefix: 'set', idx: bytesSource(idx), bin });
+  expect(dataset).toMatchObject({ tokenCount: 2 ** 32 + 3, isContiguous: true, warnings: [] });
+  expect(Array.from(await dataset.get(2))).toEqual(new Array(5).fill(0x01010101));
+  expect(Array.from(await dataset.tokens(2 ** 32 - 2, 1))).toEqual([0x01010101]);
+  expect(reads).toEqual([
+    [17179869176, 20],
+    [17179869176, 4],
+  ]);
+  const cut = { ...bin, byteLength: byteLength - 1 };
+  const error = await refusal(openDatasetSources({ prefix: 'set', idx: bytesSource(idx), bin: cut }));
+  expect(error.message).toContain('2 of 3 sequences are whole');
+});

@@ -291,6 +291,8 @@ export interface IndexContent {
   lengths: () => Iterable<Int32Array>;
   /** `undefined`: one sequence in each document. */
   sequencesPerDocument: (() => Iterable<Int32Array>) | undefined;
+  /** One per sequence, in multimodal sets only. */
+  modes?: (() => Iterable<Int32Array>) | undefined;
 }
 
 /** The bytes of an `.idx` file in pieces, equal to what Megatron's builder writes. */
@@ -322,6 +324,7 @@ export function* serializeIndex(content: IndexContent): Generator<Uint8Array> {
       return end;
     });
   }
+  for (const piece of content.modes?.() ?? []) yield new Uint8Array(Int8Array.from(piece).buffer);
 }
 
 /** `count` non-negative numbers below 2^53 as packed `i64`. */

@@ -5,7 +5,7 @@ import { commitFile, type FileSource, fileSource, replaceFile, temporaryPath } f
 import { type MmapDataset, openDatasetSources } from './read.ts';
 import { parseSidecar, type Sidecar } from './sidecar.ts';
 import type { TokenDtype } from './token-dtype.ts';
-import { type ByteSink, createPairWriter, type DatasetSummary } from './write.ts';
+import { type ByteSink, createPairWriter, type DatasetSummary, type PairWriter } from './write.ts';
 
 /**
  * The dataset prefix a person means: a folder gives `folder/dataset`, the name PAI QuickStart asks for, and a trailing `.idx` or
@@ -53,7 +53,8 @@ export async function readSidecar(prefix: string): Promise<Sidecar | undefined> 
 /** Writes one dataset to temporary names; nothing has a final name before `commit`. */
 export interface DatasetWriter {
   readonly prefix: string;
-  addDocument(sequences: readonly Int32Array[]): Promise<void>;
+  addDocument: PairWriter['addDocument'];
+  addDocuments: PairWriter['addDocuments'];
   /** Ends both files and syncs them, still under temporary names. */
   prepare(): Promise<DatasetSummary>;
   /** Gives the files their names: `.bin`, then the sidecar, then `.idx`, which marks the dataset as whole. */
@@ -67,6 +68,8 @@ export interface DatasetWriter {
 export interface DatasetWriterOptions {
   prefix: string;
   dtype: TokenDtype;
+  /** End the index with one mode per sequence: a multimodal set. */
+  hasModes?: boolean;
   /** Replace an existing dataset. */
   force?: boolean;
 }
@@ -76,12 +79,12 @@ export interface DatasetWriterOptions {
  * @throws InvalidInputError `CPT_INPUT_OUTPUT_EXISTS` when a file of the dataset is there and `force` is not set.
  */
 export async function createDatasetWriter(options: DatasetWriterOptions): Promise<DatasetWriter> {
-  const { prefix, dtype, force = false } = options;
+  const { prefix, dtype, hasModes = false, force = false } = options;
   if (!force) await refuseExisting(prefix);
   await mkdir(dirname(prefix), { recursive: true });
   const temporary = { bin: temporaryPath(`${prefix}.bin`), idx: temporaryPath(`${prefix}.idx`) };
   const bin = await open(temporary.bin, 'wx');
-  const pair = createPairWriter({ name: prefix, dtype, bin: handleSink(bin) });
+  const pair = createPairWriter({ name: prefix, dtype, hasModes, bin: handleSink(bin) });
 
   const prepare = async () => {
     const idx = await open(temporary.idx, 'wx');
@@ -105,7 +108,8 @@ export async function createDatasetWriter(options: DatasetWriterOptions): Promis
   };
   return {
     prefix,
-    addDocument: (sequences) => pair.addDocument(sequences),
+    addDocument: pair.addDocument,
+    addDocuments: pair.addDocuments,
     prepare,
     commit,
     async finish() {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { count, createProgress, formatBytes } from './progress.ts';
+import { count, createProgress, formatBytes, formatSeconds } from './progress.ts';
 
 const at = (seconds: number, bytesRead: number) => ({
   documents: 1500,
@@ -17,12 +17,12 @@ test('without a terminal: a line every few seconds, and one about the whole', ()
   progress.update(at(3.5, 500000));
   progress.update(at(4, 600000));
   expect(lines).toHaveLength(1);
-  expect(lines[0]).toContain('25% of 2.0 MB: 1,500 documents, 40,000 tokens, 11,429 tokens/s');
+  expect(lines[0]).toContain('25% of 2.0 MB: 1,500 documents, 40,000 tokens, 142.9 kB/s, 11,429 tokens/s, 11 s left');
   progress.update(at(8, 2000000));
   progress.clear();
   progress.summarize();
   expect(lines).toHaveLength(3);
-  expect(lines[2]).toBe('100% of 2.0 MB: 1,500 documents, 40,000 tokens, 5,000 tokens/s');
+  expect(lines[2]).toBe('100% of 2.0 MB: 1,500 documents, 40,000 tokens, 250.0 kB/s, 5,000 tokens/s');
 });
 
 test('nothing was read: nothing is said, and no division by zero', () => {
@@ -33,11 +33,12 @@ test('nothing was read: nothing is said, and no division by zero', () => {
   expect(lines).toEqual([]);
   progress.update({ documents: 0, tokens: 0, bytesRead: 0, bytesTotal: 0, seconds: 0 });
   progress.summarize();
-  expect(lines).toEqual(['100% of 0 bytes: 0 documents, 0 tokens, 0 tokens/s']);
+  expect(lines).toEqual(['100% of 0 bytes: 0 documents, 0 tokens, 0 bytes/s, 0 tokens/s']);
 });
 
 test.each([
   [0, '0 bytes'],
+  [0.4, '0 bytes'],
   [999, '999 bytes'],
   [1000, '1.0 kB'],
   [499814, '499.8 kB'],
@@ -45,6 +46,16 @@ test.each([
   [3e15, '3000.0 TB'],
 ])('%d bytes are %s', (bytes, text) => {
   expect(formatBytes(bytes)).toBe(text);
+});
+
+test.each([
+  [0.2, '1 s'],
+  [89, '89 s'],
+  [100, '2 min'],
+  [5300, '88 min'],
+  [9000, '2 h 30 min'],
+])('%d seconds are %s', (seconds, text) => {
+  expect(formatSeconds(seconds)).toBe(text);
 });
 
 test('thousands are set apart', () => {

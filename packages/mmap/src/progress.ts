@@ -53,16 +53,28 @@ export function createProgress(output: Output, options: { everyMs?: number } = {
 }
 
 function describe({ documents, tokens, bytesRead, bytesTotal, seconds }: BuildProgress): string {
-  const rate = Math.round(tokens / Math.max(seconds, 1e-3));
+  const spent = Math.max(seconds, 1e-3);
   const share = bytesTotal === 0 ? 100 : Math.floor((100 * bytesRead) / bytesTotal);
-  return `${share}% of ${formatBytes(bytesTotal)}: ${count(documents)} documents, ${count(tokens)} tokens, ${count(rate)} tokens/s`;
+  const rates = `${formatBytes(bytesRead / spent)}/s, ${count(Math.round(tokens / spent))} tokens/s`;
+  const left =
+    bytesRead > 0 && bytesRead < bytesTotal
+      ? `, ${formatSeconds((spent * (bytesTotal - bytesRead)) / bytesRead)} left`
+      : '';
+  return `${share}% of ${formatBytes(bytesTotal)}: ${count(documents)} documents, ${count(tokens)} tokens, ${rates}${left}`;
+}
+
+/** A time for a person, never more exact than it can be. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** Bytes for a person, in powers of 1000. */
 export function formatBytes(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(bytes, 1)) / 3));
-  return power === 0 ? `${bytes} bytes` : `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
+  return power <= 0 ? `${Math.round(bytes)} bytes` : `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
 }
 
 /** A whole number with thousands set apart. */

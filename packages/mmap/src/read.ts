@@ -1,17 +1,9 @@
 import { type ByteSource, checkRange, FormatError, InvalidInputError } from '@pai-cpt/core';
-import {
-  checkIndex,
-  HEADER_BYTES,
-  type IndexArrays,
-  type IndexHeader,
-  ownBytes,
-  parseIndexHeader,
-  parseInt32,
-  parseInt64,
-} from './index-format.ts';
+import { checkIndex } from './index-format.ts';
+import { readIndexFile } from './read-index.ts';
 import { decodeTokens, TOKEN_DTYPES, type TokenDtype } from './token-dtype.ts';
 
-/** An open dataset: the index in memory (20 bytes per sequence of a one-sequence document), the tokens read on demand. */
+/** An open dataset: the index in memory (16 bytes per sequence where each is a document), the tokens read on demand. */
 export interface MmapDataset {
   /** Path without `.bin` and `.idx`. */
   readonly prefix: string;
@@ -24,11 +16,13 @@ export interface MmapDataset {
   /** Byte offset of each sequence in the `.bin` file, `[S]`. */
   readonly pointers: Float64Array;
   /** First sequence of each document and S at the end, `[D + 1]`. */
-  readonly documentIndex: Float64Array;
+  readonly documentIndex: Uint32Array;
   /** One per sequence, in multimodal sets only. */
   readonly modes?: Int8Array;
   readonly binBytes: number;
   readonly idxBytes: number;
+  /** True when every sequence starts where the one before ends: sequence i is then token `pointers[i]` / width of the `.bin` file. */
+  readonly isContiguous: boolean;
   /** What is unusual and still readable, one sentence each. */
   readonly warnings: readonly string[];
   /** The ids of one sequence. */
@@ -53,10 +47,8 @@ export interface DatasetSources {
 export async function openDatasetSources(sources: DatasetSources, signal?: AbortSignal): Promise<MmapDataset> {
   const { prefix, idx, bin } = sources;
   const files = { idx: `${prefix}.idx`, bin: `${prefix}.bin` };
-  const head = await idx.read(0, Math.min(HEADER_BYTES, idx.byteLength), signal);
-  const header = parseIndexHeader(head, idx.byteLength, files.idx);
-  const arrays = await readArrays(header, idx, signal);
-  const findings = checkIndex(header, arrays, bin.byteLength, files);
+  const { header, findings, ...arrays } = await readCheckedIndex(idx, bin.byteLength, files, signal);
+  const { lengths, pointers } = arrays;
   const { bytes: width } = TOKEN_DTYPES[header.dtype];
 
   const readTokens = async (byteOffset: number, count: number, sequence: number | undefined, signal?: AbortSignal) => {
@@ -72,7 +64,7 @@ export async function openDatasetSources(sources: DatasetSources, signal?: Abort
         { file: files.idx },
       );
     }
-    return readTokens(arrays.pointers[sequence] as number, arrays.lengths[sequence] as number, sequence, signal);
+    return readTokens(pointers[sequence] as number, lengths[sequence] as number, sequence, signal);
   };
   return {
     prefix,
@@ -83,27 +75,28 @@ export async function openDatasetSources(sources: DatasetSources, signal?: Abort
     ...arrays,
     binBytes: bin.byteLength,
     idxBytes: idx.byteLength,
+    isContiguous: findings.isContiguous,
     warnings: findings.warnings,
     get,
     async tokens(from, count, signal) {
       checkRange(findings.tokenCount, from, count, `${prefix} (counted in tokens)`);
       if (findings.isContiguous) return readTokens(from * width, count, undefined, signal);
-      return gather(arrays.lengths, from, count, (sequence) => get(sequence, signal));
+      return gather(lengths, from, count, (sequence) => get(sequence, signal));
     },
     close: async () => sources.close?.(),
   };
 }
 
-async function readArrays(header: IndexHeader, idx: ByteSource, signal?: AbortSignal): Promise<IndexArrays> {
-  const { offsets, sequenceCount, documentIndexLength } = header;
-  const arrays: IndexArrays = {
-    lengths: parseInt32(await idx.read(offsets.lengths, 4 * sequenceCount, signal)),
-    pointers: parseInt64(await idx.read(offsets.pointers, 8 * sequenceCount, signal)),
-    documentIndex: parseInt64(await idx.read(offsets.documentIndex, 8 * documentIndexLength, signal)),
-  };
-  if (header.hasModes)
-    arrays.modes = new Int8Array(ownBytes(await idx.read(offsets.modes, sequenceCount, signal)).buffer);
-  return arrays;
+/** The index, checked. Its document index is narrowed: none is negative or above the number of sequences, which arrays can hold. */
+async function readCheckedIndex(
+  idx: ByteSource,
+  binBytes: number,
+  files: { idx: string; bin: string },
+  signal?: AbortSignal,
+) {
+  const { header, arrays } = await readIndexFile(idx, files.idx, signal);
+  const findings = checkIndex(header, arrays, binBytes, files);
+  return { header, findings, ...arrays, documentIndex: new Uint32Array(arrays.documentIndex) };
 }
 
 /** The range of the joined sequences when their bytes do not lie in that order. */

@@ -19,13 +19,54 @@ export interface Sidecar {
   sequences: number;
   tokens: number;
   maxId: number;
-  inputs: { path: string; bytes: number; sha256: string }[];
-  options: { textKey: string; splitParagraphs: boolean };
-  /** Documents left out, by reason. */
-  dropped: { empty: number };
+  inputs: SidecarInput[];
+  options: SidecarOptions;
+  /** Documents left out, by reason; a reason that never came up is left out too, `empty` is not. */
+  dropped: { empty: number; [reason: string]: number };
   /** Which part of the inputs this dataset is; `null` when it is all of them. */
   heldOut: { part: 'train' | 'valid'; share: number; seed: number } | null;
   sha256: { bin: string; idx: string };
+  /** How it was made from other datasets; absent in one that was built from text. */
+  origin?: SidecarOrigin;
+}
+
+/** A file that was read. */
+export interface SidecarInput {
+  path: string;
+  bytes: number;
+  /** Of the whole file, or of its range; `null` when the build stopped within it. */
+  sha256: string | null;
+  /** The bytes that were read, when they are not all of the file. */
+  range?: { from: number; to: number };
+}
+
+/** Choices that decide which documents a dataset has, and how they became ids. Those left at their default are absent. */
+export interface SidecarOptions {
+  textKey: string;
+  splitParagraphs: boolean;
+  keepEmpty?: boolean;
+  specials?: string;
+  onBad?: string;
+  onInvalidUtf8?: string;
+  maxLine?: number;
+  limit?: number;
+  shuffle?: number;
+  /** `2/8`: the second of eight parts of the inputs. */
+  part?: string;
+}
+
+/** A dataset made from datasets. `inputs` and `dropped` of its sidecar are then those of all builds behind them, `options` what they share. */
+export interface SidecarOrigin {
+  command: 'merge' | 'split' | 'mix' | 'shuffle';
+  seed?: number;
+  /** What was taken from each dataset; `fingerprint` and `sha256` are `null` where it had no sidecar. */
+  parts: {
+    path: string;
+    documents: number;
+    tokens: number;
+    fingerprint: string | null;
+    sha256: { bin: string; idx: string } | null;
+  }[];
 }
 
 /** The text of a sidecar. It has no time and no machine in it: the same inputs give the same bytes. */

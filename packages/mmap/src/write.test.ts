@@ -17,20 +17,27 @@ function memorySink() {
   };
 }
 
-async function write(documents: number[][][], dtype: TokenDtype, bufferBytes?: number) {
+async function write(documents: number[][][], dtype: TokenDtype, bufferBytes?: number, modes?: number[]) {
   const bin = memorySink();
   const idx = memorySink();
-  const writer = createPairWriter({ name: 'set', dtype, bin, ...(bufferBytes && { bufferBytes }) });
-  for (const document of documents) await writer.addDocument(document.map((ids) => Int32Array.from(ids)));
+  const hasModes = modes !== undefined;
+  const writer = createPairWriter({ name: 'set', dtype, bin, hasModes, ...(bufferBytes && { bufferBytes }) });
+  let sequence = 0;
+  for (const document of documents) {
+    const ids = document.map((sequence) => Int32Array.from(sequence));
+    await writer.addDocument(ids, modes?.slice(sequence, sequence + document.length));
+    sequence += document.length;
+  }
   const summary = await writer.finish(idx);
   return { bin: bin.bytes(), idx: idx.bytes(), summary, binWrites: bin.writes() };
 }
 
-const writable = readablePairs.filter((pair) => pair.warnings.length === 0 && pair.modes === null);
+const writable = readablePairs.filter((pair) => pair.warnings.length === 0);
 
-test.each(writable)('$name: the bytes are those of the reference', async ({ documents, dtype, bin, idx, tokens }) => {
+test.each(writable)('$name: the bytes are those of the reference', async (pair) => {
+  const { documents, dtype, bin, idx, tokens, modes } = pair;
   for (const bufferBytes of [9, 1000, undefined]) {
-    const written = await write(documents, dtype as TokenDtype, bufferBytes);
+    const written = await write(documents, dtype as TokenDtype, bufferBytes, modes ?? undefined);
     expect(written.bin).toEqual(bin);
     expect(written.idx).toEqual(idx);
     expect(written.summary).toEqual({
@@ -70,6 +77,62 @@ test.each(Object.keys(TOKEN_DTYPES) as TokenDtype[])('%s: what is written is wha
     }),
     { numRuns: 40 },
   );
+});
+
+/** The ids of all sequences joined, in pieces of `size`. */
+async function* inPieces(documents: number[][][], size: number) {
+  const ids = Int32Array.from(documents.flat(2));
+  for (let at = 0; at < ids.length; at += size) yield ids.subarray(at, at + size);
+}
+
+test.each(writable)('$name: the same bytes when ids come in pieces', async ({ documents, dtype, bin, idx, modes }) => {
+  for (const size of [1, 3, 10_000]) {
+    const sinks = { bin: memorySink(), idx: memorySink() };
+    const writer = createPairWriter({
+      name: 'set',
+      dtype: dtype as TokenDtype,
+      bin: sinks.bin,
+      hasModes: modes !== null,
+      bufferBytes: 64,
+    });
+    const first = Math.ceil(documents.length / 2);
+    let sequence = 0;
+    for (const part of [documents.slice(0, first), documents.slice(first)]) {
+      const lengths = Int32Array.from(part.flat(), (ids) => ids.length);
+      const partModes = modes && Int8Array.from(modes.slice(sequence, sequence + lengths.length));
+      sequence += lengths.length;
+      const sequencesPerDocument = Int32Array.from(part, (sequences) => sequences.length);
+      const run = { lengths, sequencesPerDocument, ...(partModes && { modes: partModes }) };
+      await writer.addDocuments(run, inPieces(part, size));
+    }
+    await writer.finish(sinks.idx);
+    expect(sinks.bin.bytes()).toEqual(bin);
+    expect(sinks.idx.bytes()).toEqual(idx);
+  }
+});
+
+test('documents in pieces: ids that do not fit, or are too few or too many for the lengths, are refused', async () => {
+  const run = { lengths: Int32Array.of(2, 2), sequencesPerDocument: Int32Array.of(1, 1) };
+  const add = (ids: number[]) => {
+    const writer = createPairWriter({ name: 'set', dtype: 'uint16', bin: memorySink() });
+    return writer.addDocuments(run, inPieces([[ids]], 3));
+  };
+  expect((await refusal(add([1, 2, 3, 65536]))).message).toContain(
+    'set: after 3 tokens, token 0: id 65536 does not fit',
+  );
+  await expect(add([1, 2, 3])).rejects.toThrow('set: 3 tokens came for lengths of 4');
+  await expect(add([1, 2, 3, 4, 5])).rejects.toThrow('set: 5 tokens came for lengths of 4');
+  await expect(add([1, 2, 3, 4])).resolves.toBeUndefined();
+});
+
+// Megatron's builder: self.sequence_modes.extend(modes if modes is not None else [0] * len(lengths))
+test('a mode that is not given is 0', async () => {
+  const idx = memorySink();
+  const writer = createPairWriter({ name: 'set', dtype: 'int32', bin: memorySink(), hasModes: true });
+  await writer.addDocument([Int32Array.of(1), Int32Array.of(2)], [3, -1]);
+  await writer.addDocument([Int32Array.of(4)]);
+  await writer.finish(idx);
+  expect([...idx.bytes().subarray(-3)]).toEqual([3, 255, 0]);
 });
 
 test('tokens go out through one large buffer, not one write a document', async () => {

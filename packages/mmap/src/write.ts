@@ -22,17 +22,32 @@ export interface DatasetSummary {
   sha256: { bin: string; idx: string };
 }
 
+/** Neighbouring documents, without their ids. */
+export interface DocumentRun {
+  /** Tokens of each sequence. */
+  lengths: Int32Array;
+  /** Sequences of each document; they add up to the number of `lengths`. */
+  sequencesPerDocument: Int32Array;
+  /** One per sequence, in multimodal sets. */
+  modes?: Int8Array;
+}
+
 /** Lays documents into the two files of a dataset, byte for byte as Megatron's builder. */
 export interface PairWriter {
-  /** One document of any number of sequences; none, and sequences without ids, are stored as such. */
-  addDocument(sequences: readonly Int32Array[]): Promise<void>;
+  /**
+   * One document of any number of sequences; none, and sequences without ids, are stored as such. `modes` are for a writer with
+   * modes, 0 where not given, as Megatron's builder has it.
+   */
+  addDocument(sequences: readonly Int32Array[], modes?: ArrayLike<number>): Promise<void>;
+  /** Documents whose ids come in pieces of any size, in order: a copy between datasets. When it is refused, give the writer up. */
+  addDocuments(run: DocumentRun, pieces: AsyncIterable<Int32Array>): Promise<void>;
   /** Writes what is still buffered, then the whole index. */
   finish(idx: ByteSink): Promise<DatasetSummary>;
 }
 
 /**
  * A writer that sends `.bin` through one large buffer of its own (a write per document costs ten times as much) and keeps 4 bytes
- * per sequence, and 4 more per document once one of them has not exactly one sequence.
+ * per sequence, 4 more per document once one of them has not exactly one sequence, and 4 per sequence for modes.
  * @throws InvalidInputError `CPT_INPUT_TOKEN_RANGE` from `addDocument` when an id does not fit: stored anyway it would wrap
  * silently, as numpy does. `CPT_INPUT_EMPTY_DATASET` from `finish` when there is no token: numpy cannot map an empty file.
  */
@@ -40,15 +55,18 @@ export function createPairWriter(options: {
   name: string;
   dtype: TokenDtype;
   bin: ByteSink;
+  /** End the index with one mode per sequence: a multimodal set. */
+  hasModes?: boolean;
   bufferBytes?: number;
 }): PairWriter {
-  const { name, dtype, bin, bufferBytes = 1 << 20 } = options;
+  const { name, dtype, bin, hasModes = false, bufferBytes = 1 << 20 } = options;
   const { bytes: width } = TOKEN_DTYPES[dtype];
   const capacity = Math.max(1, Math.floor(bufferBytes / width));
   const buffer = new ArrayBuffer(capacity * width);
   const encode = tokenEncoder(buffer, dtype);
   const binHash = createHash('sha256');
   const lengths = new Int32List();
+  const modeList = hasModes ? new Int32List() : undefined;
   let perDocument: Int32List | undefined;
   let filled = 0;
   let documents = 0;
@@ -68,19 +86,40 @@ export function createPairWriter(options: {
       if (filled === capacity) await flush();
     }
   };
+  const note = (length: number, mode: number | undefined) => {
+    lengths.push(length);
+    tokens += length;
+    modeList?.push(mode ?? 0);
+  };
+  const noteDocument = (sequenceCount: number) => {
+    if (sequenceCount !== 1) perDocument ??= onesList(documents);
+    perDocument?.push(sequenceCount);
+    documents++;
+  };
   return {
-    async addDocument(sequences) {
+    async addDocument(sequences, modes) {
       // The whole document is checked before any of it is written, so that a refused one leaves no trace.
-      const largest = sequences.map((ids, i) => checkIds(ids, dtype, `${name}: document ${documents}, sequence ${i}`));
-      maxId = Math.max(maxId, ...largest);
-      if (sequences.length !== 1) perDocument ??= onesList(documents);
-      perDocument?.push(sequences.length);
-      documents++;
-      for (const ids of sequences) {
-        lengths.push(ids.length);
-        tokens += ids.length;
+      let largest = maxId;
+      for (const [i, ids] of sequences.entries()) {
+        largest = Math.max(largest, checkIds(ids, dtype, `${name}: document ${documents}, sequence ${i}`));
+      }
+      maxId = largest;
+      noteDocument(sequences.length);
+      for (const [i, ids] of sequences.entries()) {
+        note(ids.length, modes?.[i]);
         await append(ids);
       }
+    },
+    async addDocuments(run, pieces) {
+      let written = tokens;
+      for (const count of run.sequencesPerDocument) noteDocument(count);
+      for (let i = 0; i < run.lengths.length; i++) note(run.lengths[i] as number, run.modes?.[i]);
+      for await (const ids of pieces) {
+        maxId = Math.max(maxId, checkIds(ids, dtype, `${name}: after ${written} tokens`));
+        await append(ids);
+        written += ids.length;
+      }
+      if (written !== tokens) throw new RangeError(`${name}: ${written} tokens came for lengths of ${tokens}`);
     },
     async finish(idx) {
       if (tokens === 0) {
@@ -100,6 +139,7 @@ export function createPairWriter(options: {
         documentCount: documents,
         lengths: () => lengths.pieces(),
         sequencesPerDocument: counts && (() => counts.pieces()),
+        modes: modeList && (() => modeList.pieces()),
       };
       for (const piece of serializeIndex(content)) {
         await writeHashed(idx, idxHash, piece);
@@ -123,7 +163,7 @@ function onesList(count: number): Int32List {
 }
 
 /** The largest id, after checking that all fit. */
-function checkIds(ids: Int32Array, dtype: TokenDtype, where: string): number {
+export function checkIds(ids: Int32Array, dtype: TokenDtype, where: string): number {
   const { min, max } = TOKEN_DTYPES[dtype];
   let largest = -1;
   for (let i = 0; i < ids.length; i++) {

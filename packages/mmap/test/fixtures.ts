@@ -60,6 +60,11 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** An empty folder for several tests; remove it. */
+export function keptFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'cpt-mmap-'));
+}
+
 export function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true }).map(String).sort();
 }

@@ -1,106 +1,85 @@
-import { createHash } from 'node:crypto';
-import { extname } from 'node:path';
-import { type ByteSource, InvalidInputError } from '@pai-cpt/core';
-import { fileSource } from '@pai-cpt/core/node';
+import { InvalidInputError } from '@pai-cpt/core';
 import { isDirectory, listFiles } from '../node.ts';
+import { decodeDocuments } from './decode-documents.ts';
 import type { Document, SourceOptions } from './document.ts';
-import { readJsonl } from './jsonl.ts';
-import { readText } from './text.ts';
+import { isPattern, patternBase, patternExpression } from './glob.ts';
+import { type DocumentOptions, type InputFile, type InputRecord, inputKind, STDIN } from './input-file.ts';
+import { fileFacts } from './node.ts';
+import { openInput } from './open-input.ts';
 
-export interface DocumentOptions {
-  textKey: string;
-  splitParagraphs: boolean;
-}
+export type { DocumentOptions, InputFile, InputRecord } from './input-file.ts';
 
-type DocumentReader = (
-  source: ByteSource,
-  file: string,
-  options: SourceOptions & DocumentOptions,
-) => AsyncGenerator<Document>;
-
-/** One line for each kind of file; a new source is a new line. */
-const READERS: ReadonlyMap<string, DocumentReader> = new Map([
-  ['.jsonl', readJsonl],
-  ['.ndjson', readJsonl],
-  ['.txt', readText],
-]);
-
-const KINDS = [...READERS.keys()].join(', ');
-
-export interface InputFile {
-  path: string;
-  byteLength: number;
-}
+const KINDS = '.jsonl, .ndjson, .json, .txt (also .gz and .zst of these), .parquet';
+/** A folder gives no .json: it holds the settings of a data set more often than its text. */
+const FOLDER_KINDS = '.jsonl, .ndjson, .txt (also .gz and .zst of these), .parquet';
 
 /**
- * The files to read, in order: named files as given, folders with all files of a known kind below them, sorted by name.
- * @throws InvalidInputError `CPT_INPUT_FILE_MISSING` for a path that is not there or a folder without such a file,
+ * The files to read, in order: named files as given, folders and patterns with all they hold, sorted by name, and `-` for JSONL
+ * from stdin.
+ * @throws InvalidInputError `CPT_INPUT_FILE_MISSING` for a path that is not there, or a folder or pattern without such a file,
  * `CPT_INPUT_INVALID` for a named file of an unknown kind.
  */
 export async function listInputs(paths: readonly string[]): Promise<InputFile[]> {
   if (paths.length === 0)
     throw new InvalidInputError('CPT_INPUT_INVALID', 'no input given; name files or folders', { field: 'inputs' });
+  if (paths.filter((path) => path === STDIN).length > 1)
+    throw new InvalidInputError('CPT_INPUT_INVALID', '"-" is given twice; stdin can be read once', { field: 'inputs' });
   const files: InputFile[] = [];
   for (const path of paths) {
-    if (await isDirectory(path)) {
-      const found = (await listFiles(path)).filter((file) => READERS.has(kindOf(file)));
-      if (found.length === 0)
-        throw new InvalidInputError('CPT_INPUT_FILE_MISSING', `${path}: holds no ${KINDS} file`, { file: path });
-      for (const file of found) files.push(await measure(file));
-    } else {
-      const file = await measure(path);
-      if (!READERS.has(kindOf(path))) {
-        throw new InvalidInputError('CPT_INPUT_INVALID', `${path}: the kind of this file is unknown; give ${KINDS}`, {
-          file: path,
-        });
-      }
-      files.push(file);
-    }
+    if (path === STDIN) files.push({ path, byteLength: 0, modifiedMs: 0, format: 'jsonl', packing: 'none' });
+    else for (const file of await expand(path)) files.push(await measure(file));
   }
   return files;
 }
 
+async function expand(path: string): Promise<string[]> {
+  if (await isDirectory(path)) {
+    const found = (await listFiles(path)).filter((file) => {
+      const kind = inputKind(file);
+      return kind !== undefined && kind.format !== 'json';
+    });
+    if (found.length > 0) return found;
+    throw new InvalidInputError('CPT_INPUT_FILE_MISSING', `${path}: holds no ${FOLDER_KINDS} file`, { file: path });
+  }
+  const isThere = await fileFacts(path).then(
+    () => true,
+    () => false,
+  );
+  if (isThere || !isPattern(path)) return [path];
+  const base = patternBase(path);
+  const expression = patternExpression(path.replace(/^\.\//, ''));
+  const below = (await isDirectory(base)) ? await listFiles(base) : [];
+  const found = below.filter((file) => expression.test(file) && inputKind(file));
+  if (found.length > 0) return found;
+  throw new InvalidInputError('CPT_INPUT_FILE_MISSING', `${path}: no ${KINDS} file has such a name`, { file: path });
+}
+
 async function measure(path: string): Promise<InputFile> {
-  const source = await fileSource(path);
-  await source.close();
-  return { path, byteLength: source.byteLength };
+  const facts = await fileFacts(path);
+  const kind = inputKind(path);
+  if (kind) return { path, ...facts, ...kind };
+  throw new InvalidInputError('CPT_INPUT_INVALID', `${path}: the kind of this file is unknown; give ${KINDS}`, {
+    file: path,
+  });
 }
 
-function kindOf(path: string): string {
-  return extname(path).toLowerCase();
-}
-
-/** A file as it was read. */
-export interface InputRecord {
-  path: string;
-  bytes: number;
-  sha256: string;
-}
-
-/** The documents of one file in order; returns size and sha256 of the bytes that were read, in the same pass. */
+/**
+ * The documents of one file in order, as strings; returns size and sha256 of the bytes that were read, in the same pass.
+ * @throws FormatError with file:line:byte for the first bad record.
+ */
 export async function* readDocuments(
   path: string,
   options: SourceOptions & DocumentOptions,
 ): AsyncGenerator<Document, InputRecord> {
-  const reader = READERS.get(kindOf(path));
-  if (!reader)
-    throw new InvalidInputError('CPT_INPUT_INVALID', `${path}: the kind of this file is unknown; give ${KINDS}`, {
-      file: path,
-    });
-  const source = await fileSource(path);
+  const { maxDocumentBytes, ...rest } = options;
+  const input = await openInput(await measure(path), {
+    ...rest,
+    ...(maxDocumentBytes && { maxLine: maxDocumentBytes }),
+  });
   try {
-    const hash = createHash('sha256');
-    const hashed: ByteSource = {
-      byteLength: source.byteLength,
-      async read(offset, length, signal) {
-        const bytes = await source.read(offset, length, signal);
-        hash.update(bytes);
-        return bytes;
-      },
-    };
-    yield* reader(hashed, path, options);
-    return { path, bytes: source.byteLength, sha256: hash.digest('hex') };
+    yield* decodeDocuments(input.pieces, path, options.textKey);
+    return await input.record();
   } finally {
-    await source.close();
+    await input.close();
   }
 }

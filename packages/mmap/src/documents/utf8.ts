@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { FormatError } from '@pai-cpt/core';
+import type { BadRecord } from './bad-record.ts';
 
 /**
  * The text of UTF-8 bytes.
@@ -21,6 +22,14 @@ export function decodeUtf8(bytes: Uint8Array, file: string, byteOffset: number, 
       line,
     },
   );
+}
+
+/** Where and why bytes are not UTF-8, as a bad record. `start`: where they begin in their batch. */
+export function invalidUtf8(bytes: Uint8Array, start: number): Pick<BadRecord, 'reason' | 'byteOffset' | 'why'> {
+  const at = firstInvalidByte(bytes);
+  const found = Buffer.from(bytes.subarray(at, at + 4)).toString('hex');
+  const why = `not UTF-8 (bytes ${found}); convert the file, for example with iconv, or choose --on-invalid-utf8`;
+  return { reason: 'utf8', byteOffset: start + at, why };
 }
 
 /** Index of the first byte of the first malformed character; the length when there is none. */

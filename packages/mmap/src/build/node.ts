@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, readFile, statfs } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { CptError, FormatError, InvalidInputError } from '@pai-cpt/core';
+import { type Batch, countLines } from '../documents/batch.ts';
+import type { EncoderThread, ThreadEvents } from './pool.ts';
+import type { ThreadReply, ThreadSetup } from './thread-messages.ts';
+
+/** Cores this process may use. */
+export function coreCount(): number {
+  return availableParallelism();
+}
+
+/**
+ * The bytes of a tokenizer.json.
+ * @throws InvalidInputError `CPT_INPUT_INVALID` when it is not the file with this sha256 any more.
+ */
+export async function readTokenizerJson(file: string, fingerprint: string): Promise<Uint8Array> {
+  const bytes = await readFile(file);
+  if (createHash('sha256').update(bytes).digest('hex') === fingerprint) return bytes;
+  throw new InvalidInputError('CPT_INPUT_INVALID', `${file}: changed since the build began; run it again`, { file });
+}
+
+/** From the built package a thread runs the built file, from its source the source, for which Node needs to be told how to load it. */
+const THREAD_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker/main.ts' : './worker/main.js', import.meta.url);
+
+/** Starts one encoder thread. `execArgv` are options of Node for it, those of this process when absent. */
+export function startThread(setup: ThreadSetup, events: ThreadEvents, execArgv?: string[]): EncoderThread {
+  const worker = new Worker(THREAD_FILE, { workerData: setup, ...(execArgv && { execArgv }) });
+  let lost: unknown = new Error('it ended without a word');
+  worker.on('message', ({ job, result, error }: ThreadReply) => {
+    if (result) events.done(job, result);
+    else events.failed(job, toError(error));
+  });
+  worker.on('error', (error) => {
+    lost = error;
+  });
+  worker.on('exit', () => events.lost(lost));
+  return {
+    post: (job, batch) => worker.postMessage({ job, batch: compact(batch) }),
+    async close() {
+      await worker.terminate();
+    },
+  };
+}
+
+/** Posting a view of memory that is not shared copies all of the buffer below it: a small one in a large buffer is copied out first. */
+function compact(batch: Batch): Batch {
+  const { bytes } = batch;
+  const isGood = bytes.buffer instanceof SharedArrayBuffer || bytes.byteLength * 4 > bytes.buffer.byteLength * 3;
+  return isGood ? batch : { ...batch, bytes: new Uint8Array(bytes) };
+}
+
+function toError(error: ThreadReply['error']): Error {
+  if (!error) return new Error('a thread sent neither a result nor an error');
+  if (!error.code) return new Error(error.message);
+  const Class = error.code.startsWith('CPT_FORMAT_') ? FormatError : CptError;
+  return new Class(error.code, error.message, error.details);
+}
+
+/** Bytes that new files in this folder may have; `undefined` where the system does not tell. */
+export async function freeBytes(folder: string): Promise<number | undefined> {
+  for (let existing = resolve(folder); ; existing = dirname(existing)) {
+    const found = await statfs(existing).catch(() => undefined);
+    if (found) return found.bavail * found.bsize;
+    if (existing === dirname(existing)) return undefined;
+  }
+}
+
+/** Where the first line begins at or behind byte `from` of a file; its end when none does. */
+export async function firstLineFrom(path: string, from: number): Promise<number> {
+  if (from <= 0) return 0;
+  const handle = await open(path, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(1 << 16);
+    for (let at = from - 1; ; ) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
+      if (bytesRead === 0) return at;
+      const found = buffer.subarray(0, bytesRead).indexOf(0x0a);
+      if (found >= 0) return at + found + 1;
+      at += bytesRead;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Line breaks in the first `end` bytes of a file. */
+export async function countLinesBefore(path: string, end: number): Promise<number> {
+  if (end <= 0) return 0;
+  let lines = 0;
+  for await (const chunk of createReadStream(path, { end: end - 1, highWaterMark: 1 << 20 })) {
+    lines += countLines(chunk as Buffer);
+  }
+  return lines;
+}

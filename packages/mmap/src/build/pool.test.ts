@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest';
+import { linesBatch } from '../../test/encoding.ts';
+import type { EncodedBatch } from './encode-batch.ts';
+import { BatchLost, createLocalPool, createThreadPool, type ThreadEvents } from './pool.ts';
+
+/** Threads that do nothing by themselves. */
+function fakeThreads() {
+  const threads: { events: ThreadEvents; posted: { job: number; name: string }[]; isClosed: boolean }[] = [];
+  const start = (events: ThreadEvents) => {
+    const thread = { events, posted: [] as { job: number; name: string }[], isClosed: false };
+    threads.push(thread);
+    return {
+      post: (job: number, batch: { bytes: Uint8Array }) =>
+        void thread.posted.push({ job, name: Buffer.from(batch.bytes).toString() }),
+      close: async () => {
+        thread.isClosed = true;
+      },
+    };
+  };
+  const at = (i: number) => threads[i] as (typeof threads)[number];
+  const finish = (i: number, n: number) => {
+    const { job, name } = at(i).posted[n] as { job: number; name: string };
+    at(i).events.done(job, { lines: Number(name) } as EncodedBatch);
+  };
+  return { threads, start, at, finish };
+}
+const batch = (name: number) => linesBatch(String(name));
+
+test('batches go to the thread with the least to do, two to each', async () => {
+  const { start, at, finish } = fakeThreads();
+  const pool = createThreadPool(2, start);
+  expect(pool.capacity).toBe(4);
+  const results = [1, 2, 3, 4].map((name) => pool.encode(batch(name)));
+  expect([at(0).posted, at(1).posted].map((posted) => posted.map(({ name }) => name))).toEqual([
+    ['1', '3'],
+    ['2', '4'],
+  ]);
+  finish(1, 0);
+  const fifth = pool.encode(batch(5));
+  expect(at(1).posted).toHaveLength(3);
+  finish(0, 0);
+  finish(0, 1);
+  finish(1, 1);
+  finish(1, 2);
+  expect((await Promise.all([...results, fifth])).map(({ lines }) => lines)).toEqual([1, 2, 3, 4, 5]);
+  await pool.close();
+  expect([at(0).isClosed, at(1).isClosed]).toEqual([true, true]);
+});
+
+test('§7 worker crash: what it had is tried once more, then the batch at hand is an error and the rest goes on', async () => {
+  const { threads, start, at, finish } = fakeThreads();
+  const pool = createThreadPool(1, start);
+  const [first, second] = [pool.encode(batch(1)), pool.encode(batch(2))];
+  const refused = expect(first).rejects.toThrow(BatchLost);
+  at(0).events.lost(new Error('out of memory'));
+  expect(threads).toHaveLength(2);
+  expect(at(1).posted.map(({ name }) => name)).toEqual(['1', '2']);
+  at(1).events.lost(new Error('out of memory'));
+  await refused;
+  await expect(first).rejects.toThrow('out of memory');
+  expect(at(2).posted.map(({ name }) => name)).toEqual(['2']);
+  finish(2, 0);
+  expect((await second).lines).toBe(2);
+});
+
+test('a thread that dies without work is replaced when there is some', async () => {
+  const { threads, start, at, finish } = fakeThreads();
+  const pool = createThreadPool(1, start);
+  at(0).events.lost(new Error('gone'));
+  expect(threads).toHaveLength(1);
+  const result = pool.encode(batch(1));
+  finish(1, 0);
+  expect((await result).lines).toBe(1);
+  at(0).events.lost(new Error('again'));
+  expect(threads).toHaveLength(2);
+});
+
+test('an error of a thread is that of its batch; after closing, the end of threads is expected', async () => {
+  const { threads, start, at } = fakeThreads();
+  const pool = createThreadPool(1, start);
+  const result = pool.encode(batch(1));
+  at(0).events.failed(at(0).posted[0]?.job as number, new Error('no tokenizer'));
+  await expect(result).rejects.toThrow('no tokenizer');
+  await pool.close();
+  at(0).events.lost(new Error('terminated'));
+  expect(threads).toHaveLength(1);
+});
+
+test('a pool without threads encodes on the spot', async () => {
+  const pool = createLocalPool(async ({ bytes }) => ({ lines: bytes.length }) as EncodedBatch);
+  expect(pool.capacity).toBe(1);
+  expect((await pool.encode(batch(12))).lines).toBe(2);
+  await pool.close();
+});

@@ -1,0 +1,111 @@
+import type { Batch } from '../documents/batch.ts';
+import type { EncodeBatch, EncodedBatch } from './encode-batch.ts';
+
+/** Encodes batches, several at once. Ask for the next when fewer than `capacity` are under way. */
+export interface EncoderPool {
+  /** Batches that keep all threads busy. */
+  readonly capacity: number;
+  encode(batch: Batch): Promise<EncodedBatch>;
+  close(): Promise<void>;
+}
+
+/** A pool without threads: for inputs that are read before a thread has started. */
+export function createLocalPool(encode: EncodeBatch): EncoderPool {
+  return { capacity: 1, encode, close: async () => undefined };
+}
+
+/** One thread, as the pool sees it. */
+export interface EncoderThread {
+  post(job: number, batch: Batch): void;
+  close(): Promise<void>;
+}
+
+/** What a thread reports. After `lost` it is gone. */
+export interface ThreadEvents {
+  done(job: number, result: EncodedBatch): void;
+  failed(job: number, error: unknown): void;
+  lost(error: unknown): void;
+}
+
+/** A thread ended in the middle of a batch, twice in a row. */
+export class BatchLost extends Error {
+  override name = 'BatchLost';
+}
+
+interface Job {
+  batch: Batch;
+  attempts: number;
+  resolve(result: EncodedBatch): void;
+  reject(error: unknown): void;
+}
+
+/** Batches under way in each thread: one that is worked on and one that waits. */
+const PER_THREAD = 2;
+const MAX_ATTEMPTS = 2;
+
+/**
+ * A pool over threads that `start` makes. A batch is kept until its result is there: when its thread dies, a new thread tries it
+ * once more, and a second death is the batch's error, `BatchLost`.
+ */
+export function createThreadPool(size: number, start: (events: ThreadEvents) => EncoderThread): EncoderPool {
+  interface Slot {
+    thread: EncoderThread | undefined;
+    /** In the order they were posted: the first is the one being worked on. */
+    jobs: number[];
+  }
+  const jobs = new Map<number, Job>();
+  const slots: Slot[] = [];
+  let nextJob = 0;
+  let isClosed = false;
+
+  function begin(slot: Slot): EncoderThread {
+    const settle = (id: number): Job | undefined => {
+      const job = jobs.get(id);
+      jobs.delete(id);
+      slot.jobs = slot.jobs.filter((other) => other !== id);
+      return job;
+    };
+    const thread = start({
+      done: (id, result) => settle(id)?.resolve(result),
+      failed: (id, error) => settle(id)?.reject(error),
+      lost: (error) => {
+        if (isClosed || slot.thread !== thread) return;
+        const [first] = slot.jobs;
+        const worked = first === undefined ? undefined : jobs.get(first);
+        if (first !== undefined && worked && ++worked.attempts >= MAX_ATTEMPTS) {
+          const why = error instanceof Error ? error.message : String(error);
+          settle(first)?.reject(new BatchLost(`a worker thread ended twice in this batch (${why})`, { cause: error }));
+        }
+        // A thread without work is not replaced before there is some: one that cannot start would be started for ever.
+        slot.thread = undefined;
+        if (slot.jobs.length === 0) return;
+        slot.thread = begin(slot);
+        for (const id of slot.jobs) slot.thread.post(id, (jobs.get(id) as Job).batch);
+      },
+    });
+    return thread;
+  }
+
+  for (let i = 0; i < size; i++) {
+    const slot: Slot = { thread: undefined, jobs: [] };
+    slot.thread = begin(slot);
+    slots.push(slot);
+  }
+  return {
+    capacity: size * PER_THREAD,
+    encode(batch) {
+      return new Promise((resolve, reject) => {
+        const id = nextJob++;
+        jobs.set(id, { batch, attempts: 0, resolve, reject });
+        const slot = slots.reduce((least, other) => (other.jobs.length < least.jobs.length ? other : least));
+        slot.jobs.push(id);
+        slot.thread ??= begin(slot);
+        slot.thread.post(id, batch);
+      });
+    },
+    async close() {
+      isClosed = true;
+      await Promise.all(slots.map((slot) => slot.thread?.close()));
+    },
+  };
+}
