@@ -25,3 +25,12 @@ export const finding = (examination: Examination, code: string, level?: string) 
   if (!found) throw new Error(`no ${level ?? ''} ${code} in ${codes(examination).join(', ')}`);
   return found;
 };
+
+/** Seeded numbers below `limit` (numerical recipes' generator, its upper bits). */
+export function randomNumbers(seed: number): (limit: number) => number {
+  let state = seed;
+  return (limit) => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    return (state >>> 8) % limit;
+  };
+}

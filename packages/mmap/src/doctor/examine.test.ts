@@ -194,15 +194,6 @@ test('other negative ids, ids past the vocabulary and ids in its padding', async
   expect(finding(million, 'id-outside-vocabulary').numbers).toMatchObject({ beyond: 2, max: 1 << 20 });
 });
 
-/** Seeded numbers below `limit` (numerical recipes' generator, its upper bits). */
-function randomNumbers(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    return (state >>> 8) % limit;
-  };
-}
-
 test.each([151643, 1000])('evenly random ids below %i are no text', async (limit) => {
   const random = randomNumbers(limit);
   const documents = Array.from({ length: 20 }, () => Array.from({ length: 500 }, () => random(limit)));
