@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { codes, finding, writeDocuments } from '../../test/examinations.ts';
+import { codes, finding, randomNumbers, writeDocuments } from '../../test/examinations.ts';
 import { CORPUS_FILES, openDescriptors, refusal, TOKENIZER, temporaryFolder } from '../../test/fixtures.ts';
 import { createDatasetWriter } from '../node.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
