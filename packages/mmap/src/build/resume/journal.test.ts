@@ -50,7 +50,7 @@ test('another version, or something else, is no journal', () => {
   expect(parseJournal('')).toBeUndefined();
 });
 
-const resume = (now: Partial<JournalStart>, isUnchanged = never) => {
+const resume = (now: Partial<JournalStart>, isUnchanged: Parameters<typeof findResumePoint>[2] = never) => {
   const journal = parseJournal(text);
   if (!journal) throw new Error('no journal');
   return findResumePoint(journal, { ...start, ...now }, isUnchanged);
