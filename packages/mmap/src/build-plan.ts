@@ -3,8 +3,10 @@ import { InvalidInputError } from '@pai-cpt/core';
 import { divideInputs, type Part } from './build/division.ts';
 import { type BadPolicy, type EncodeRules, MAX_SEQUENCE_TOKENS } from './build/encode-rules.ts';
 import { expectedBytes } from './build/expected-bytes.ts';
-import { freeBytes } from './build/node.ts';
+import { coreCount, freeBytes, loadInThread } from './build/node.ts';
 import { readJournal } from './build/resume/node.ts';
+import type { EngineSource } from './build/text-engine.ts';
+import { readFacts, type TokenizerFacts } from './build/tokenizer-facts.ts';
 import { MAX_LINE_BYTES } from './documents/batch.ts';
 import { STDIN } from './documents/input-file.ts';
 import { type InputFile, listInputs } from './documents/inputs.ts';
@@ -12,8 +14,6 @@ import { createHeldOutChoice } from './held-out.ts';
 import { existingFile, refuseExisting, resolvePrefix, staleIndexCache } from './node.ts';
 import { chooseDtype, type TokenDtype } from './token-dtype.ts';
 import type { AddedTokenPolicy } from './tokenizer/byte-level-bpe.ts';
-import { loadTokenizer } from './tokenizer/load-tokenizer.ts';
-import type { Tokenizer } from './tokenizer/tokenizer.ts';
 
 export interface BuildOptions {
   /**
@@ -72,9 +72,6 @@ export interface BuildProgress {
   seconds: number;
 }
 
-/** What a build keeps of its tokenizer. The tables stay with the encoders: in memory, they are half a million objects to look after. */
-export type TokenizerFacts = Pick<Tokenizer, 'file' | 'fingerprint' | 'vocabSize' | 'eodToken' | 'eosToken'>;
-
 /** What a build will do. */
 export interface BuildPlan {
   prefix: string;
@@ -82,6 +79,10 @@ export interface BuildPlan {
   inputs: InputFile[];
   bytesTotal: number;
   tokenizer: TokenizerFacts;
+  /** What encoders are made from, where it was made in passing. */
+  engine: EngineSource | undefined;
+  /** Threads that encode; 0: this one does. */
+  workers: number;
   eodToken: number | undefined;
   dtype: TokenDtype;
   rules: EncodeRules;
@@ -97,7 +98,7 @@ export interface BuildPlan {
 const MAX_MAX_LINE = 536_870_888;
 
 /** Everything that can be refused before the first document is read. */
-export async function planBuild(options: BuildOptions): Promise<BuildPlan> {
+export async function planBuild(options: BuildOptions, execArgv?: string[]): Promise<BuildPlan> {
   checkNumbers(options);
   const prefix = await resolvePrefix(options.output);
   const parts: BuildPlan['parts'] = [{ prefix, part: 'train' }];
@@ -111,7 +112,10 @@ export async function planBuild(options: BuildOptions): Promise<BuildPlan> {
   const listed = await listInputs(options.inputs);
   const inputs = options.part ? await divideInputs(listed, options.part) : listed;
   const bytesTotal = inputs.reduce((sum, input) => sum + bytesOf(input), 0);
-  const tokenizer = await readFacts(options.tokenizer);
+  const workers = options.workers ?? (isSmall(inputs, bytesTotal) ? 0 : coreCount());
+  const specials = options.specials ?? 'encode';
+  const loaded = workers > 0 ? await loadInThread(options.tokenizer, specials, execArgv) : undefined;
+  const tokenizer = loaded?.facts ?? (await readFacts(options.tokenizer));
   const eodToken = chooseEod(options.eod, tokenizer);
   const dtype = chooseDtype(options.dtype ?? 'auto', tokenizer.vocabSize);
   const warnings = [
@@ -125,7 +129,7 @@ export async function planBuild(options: BuildOptions): Promise<BuildPlan> {
     textKey: options.textKey ?? 'text',
     eodToken,
     dtype,
-    specials: options.specials ?? 'encode',
+    specials,
     keepEmpty: options.keepEmpty ?? false,
     onBad,
     onInvalidUtf8: options.onInvalidUtf8 ?? onBad,
@@ -137,6 +141,8 @@ export async function planBuild(options: BuildOptions): Promise<BuildPlan> {
     inputs,
     bytesTotal,
     tokenizer,
+    engine: loaded?.engine,
+    workers,
     eodToken,
     dtype,
     rules,
@@ -148,9 +154,9 @@ export async function planBuild(options: BuildOptions): Promise<BuildPlan> {
   };
 }
 
-async function readFacts(path: string): Promise<TokenizerFacts> {
-  const { file, fingerprint, vocabSize, eodToken, eosToken } = await loadTokenizer(path);
-  return { file, fingerprint, vocabSize, eodToken, eosToken };
+/** Inputs that are encoded before threads have started and loaded their tables. */
+function isSmall(inputs: readonly InputFile[], bytesTotal: number): boolean {
+  return bytesTotal <= 8e6 && inputs.every(({ path }) => path !== STDIN);
 }
 
 /** Bytes of an input that are to be read. */

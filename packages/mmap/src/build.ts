@@ -70,7 +70,7 @@ const REJECTS = 'rejects.jsonl';
  */
 export async function buildDataset(options: BuildOptions, tuning: BuildTuning = {}): Promise<BuildResult> {
   const start = { seconds: performance.now() / 1000, cpuSeconds: processorSeconds() };
-  const plan = await planBuild(options);
+  const plan = await planBuild(options, tuning.execArgv);
   const work = await openWorkFolder(plan.prefix, describeStart(plan, options), options.restart ?? false);
   let keeps = work.resumed !== undefined;
   const onKept = () => {
@@ -146,7 +146,7 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
     const isDone = state.input === plan.inputs.length;
     if (!isDone) {
       const { maxSequenceTokens = rules.maxSequenceTokens, execArgv } = tuning;
-      pool = await openPool(plan, { workers: options.workers, rules: { ...rules, maxSequenceTokens }, execArgv });
+      pool = await openPool(plan, { ...rules, maxSequenceTokens }, execArgv);
       await encodeInputs({
         inputs: plan.inputs,
         read: {

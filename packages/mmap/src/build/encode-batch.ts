@@ -25,8 +25,8 @@ export interface EncodedBatch extends EncodedDocuments {
   addedTokenDocuments: number;
 }
 
-/** Encodes one batch; one at a time. */
-export type EncodeBatch = (batch: Batch) => Promise<EncodedBatch>;
+/** Encodes one batch; one at a time. `room` is memory for the ids. */
+export type EncodeBatch = (batch: Batch, room?: SharedArrayBuffer) => Promise<EncodedBatch>;
 
 interface Place {
   start: number;
@@ -43,7 +43,7 @@ export function createBatchEncoder(engine: TextEngine, rules: EncodeRules): Enco
   const collector = createIdCollector(rules.dtype);
   const utf8 = new TextEncoder();
 
-  return async function encodeBatch(batch) {
+  return async function encodeBatch(batch, room) {
     const { bytes, perDocument } = batch;
     const isJson = batch.content === 'json';
     const isValid = isUtf8(bytes);
@@ -87,7 +87,7 @@ export function createBatchEncoder(engine: TextEngine, rules: EncodeRules): Enco
         if (policy === 'fail') break;
       }
     }
-    return { ...collector.take(), ...result };
+    return { ...collector.take(room), ...result };
 
     function keep(): void {
       result.addedTokens += added;

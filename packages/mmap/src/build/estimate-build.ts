@@ -50,7 +50,7 @@ interface Sample {
  * @throws what `planBuild` throws; `CPT_INPUT_INVALID` for stdin, which can be read once.
  */
 export async function estimateBuild(options: BuildOptions): Promise<BuildEstimate> {
-  const plan = await planBuild({ ...options, force: true });
+  const plan = await planBuild({ ...options, force: true, workers: 0 });
   if (plan.inputs.some(({ path }) => path === STDIN)) {
     throw new InvalidInputError('CPT_INPUT_INVALID', 'stdin can be read once, so not for an estimate; give files', {
       field: 'inputs',

@@ -20,8 +20,8 @@ export interface IdCollector {
   drop(): void;
   /** Ends a document and gives true; a document without ids is left out unless `keepEmpty`. */
   endDocument(eodToken: number | undefined, keepEmpty: boolean): boolean;
-  /** All documents since the last call, in memory of their own. */
-  take(): EncodedDocuments;
+  /** All documents since the last call: the ids in `room` where they fit, else in memory of their own. */
+  take(room?: SharedArrayBuffer): EncodedDocuments;
 }
 
 export function createIdCollector(dtype: TokenDtype): IdCollector {
@@ -65,10 +65,9 @@ export function createIdCollector(dtype: TokenDtype): IdCollector {
       firstSequence = lengths.length;
       return true;
     },
-    take() {
-      const used = ids.subarray(0, filled);
+    take(room) {
       const documents: EncodedDocuments = {
-        ids: dtype === 'uint16' ? new Uint16Array(used) : used.slice(),
+        ids: copyIds(ids.subarray(0, filled), dtype, room),
         lengths: Int32Array.from(lengths),
         largest: Int32Array.from(largest),
         ...(counts.some((count) => count !== 1) && { perDocument: Int32Array.from(counts) }),
@@ -83,6 +82,15 @@ export function createIdCollector(dtype: TokenDtype): IdCollector {
       return documents;
     },
   };
+}
+
+function copyIds(ids: Int32Array, dtype: TokenDtype, room: SharedArrayBuffer | undefined): Int32Array | Uint16Array {
+  const width = dtype === 'uint16' ? 2 : 4;
+  const memory: ArrayBufferLike =
+    room && room.byteLength >= ids.length * width ? room : new ArrayBuffer(ids.length * width);
+  const copy = width === 2 ? new Uint16Array(memory, 0, ids.length) : new Int32Array(memory, 0, ids.length);
+  copy.set(ids);
+  return copy;
 }
 
 function largestOf(ids: Int32Array, from: number, to: number): number {

@@ -3,8 +3,17 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { batchEncoder, engineSource, linesBatch, RULES, SOURCE_ARGV } from '../../test/encoding.ts';
 import { refusal, TOKENIZER, temporaryFolder } from '../../test/fixtures.ts';
-import { coreCount, countLinesBefore, firstLineFrom, freeBytes, readTokenizerJson, startThread } from './node.ts';
+import {
+  coreCount,
+  countLinesBefore,
+  firstLineFrom,
+  freeBytes,
+  loadInThread,
+  readTokenizerJson,
+  startThread,
+} from './node.ts';
 import { BatchLost, createThreadPool, type EncoderPool } from './pool.ts';
+import { readFacts } from './tokenizer-facts.ts';
 
 const pool = (size: number, more: string[] = []): EncoderPool =>
   createThreadPool(size, (events) =>
@@ -66,6 +75,15 @@ test('a thread that cannot load its engine says why, with the code', async () =>
   const error = await refusal(threads.encode(linesBatch('{"text":"a"}\n')));
   expect([error.code, error.name]).toEqual(['CPT_FORMAT_TOKENIZER', 'FormatError']);
   await threads.close();
+});
+
+test('a tokenizer is loaded in a thread as it is here, and what is wrong with it is said the same', async () => {
+  const { facts, engine } = await loadInThread(TOKENIZER, 'encode', SOURCE_ARGV);
+  expect(facts).toEqual(await readFacts(TOKENIZER));
+  expect(facts).toMatchObject({ vocabSize: 1003, eodToken: 1000, file: join(TOKENIZER, 'tokenizer.json') });
+  expect(engine).toEqual(engineSource());
+  const error = await refusal(loadInThread('/nowhere', 'encode', SOURCE_ARGV));
+  expect([error.code, error.name]).toEqual(['CPT_INPUT_FILE_MISSING', 'InvalidInputError']);
 });
 
 test('a tokenizer that changed since the build began is refused', async () => {

@@ -4,10 +4,13 @@ import { open, readFile, statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { CptError, FormatError, InvalidInputError } from '@pai-cpt/core';
+import { FormatError, InvalidInputError } from '@pai-cpt/core';
 import { type Batch, countLines } from '../documents/batch.ts';
+import type { AddedTokenPolicy } from '../tokenizer/byte-level-bpe.ts';
 import type { EncoderThread, ThreadEvents } from './pool.ts';
-import type { ThreadReply, ThreadSetup } from './thread-messages.ts';
+import type { EngineSource } from './text-engine.ts';
+import type { LoaderReply, ThreadReply, ThreadSetup } from './thread-messages.ts';
+import type { TokenizerFacts } from './tokenizer-facts.ts';
 
 /** Cores this process may use. */
 export function coreCount(): number {
@@ -24,12 +27,41 @@ export async function readTokenizerJson(file: string, fingerprint: string): Prom
   throw new InvalidInputError('CPT_INPUT_INVALID', `${file}: changed since the build began; run it again`, { file });
 }
 
+/** What a build needs of its tokenizer. */
+export interface LoadedTokenizer {
+  facts: TokenizerFacts;
+  engine: EngineSource;
+}
+
+/**
+ * Loads a tokenizer in a thread that ends with it: reading a large tokenizer.json leaves 200 MB of garbage behind, which a thread
+ * that then only cuts and writes would never collect.
+ */
+export async function loadInThread(
+  path: string,
+  specials: AddedTokenPolicy,
+  execArgv?: string[],
+): Promise<LoadedTokenizer> {
+  const worker = new Worker(threadFile('loader'), { workerData: { path, specials }, ...(execArgv && { execArgv }) });
+  try {
+    return await new Promise((resolve, reject) => {
+      worker.once('message', ({ loaded, error }: LoaderReply) => (loaded ? resolve(loaded) : reject(toError(error))));
+      worker.once('error', reject);
+      worker.once('exit', () => reject(new Error(`${path}: the thread that loads it ended without a word`)));
+    });
+  } finally {
+    await worker.terminate();
+  }
+}
+
 /** From the built package a thread runs the built file, from its source the source, for which Node needs to be told how to load it. */
-const THREAD_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker/main.ts' : './worker/main.js', import.meta.url);
+function threadFile(name: 'worker' | 'loader'): URL {
+  return new URL(`./${name}/main.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
+}
 
 /** Starts one encoder thread. `execArgv` are options of Node for it, those of this process when absent. */
 export function startThread(setup: ThreadSetup, events: ThreadEvents, execArgv?: string[]): EncoderThread {
-  const worker = new Worker(THREAD_FILE, { workerData: setup, ...(execArgv && { execArgv }) });
+  const worker = new Worker(threadFile('worker'), { workerData: setup, ...(execArgv && { execArgv }) });
   let lost: unknown = new Error('it ended without a word');
   worker.on('message', ({ job, result, error }: ThreadReply) => {
     if (result) events.done(job, result);
@@ -40,7 +72,7 @@ export function startThread(setup: ThreadSetup, events: ThreadEvents, execArgv?:
   });
   worker.on('exit', () => events.lost(lost));
   return {
-    post: (job, batch) => worker.postMessage({ job, batch: compact(batch) }),
+    post: (job, batch, room) => worker.postMessage({ job, batch: compact(batch), room }),
     async close() {
       await worker.terminate();
     },
@@ -57,7 +89,7 @@ function compact(batch: Batch): Batch {
 function toError(error: ThreadReply['error']): Error {
   if (!error) return new Error('a thread sent neither a result nor an error');
   if (!error.code) return new Error(error.message);
-  const Class = error.code.startsWith('CPT_FORMAT_') ? FormatError : CptError;
+  const Class = error.code.startsWith('CPT_FORMAT_') ? FormatError : InvalidInputError;
   return new Class(error.code, error.message, error.details);
 }
 

@@ -3,15 +3,21 @@ import { linesBatch } from '../../test/encoding.ts';
 import type { EncodedBatch } from './encode-batch.ts';
 import { BatchLost, createLocalPool, createThreadPool, type ThreadEvents } from './pool.ts';
 
+interface Posted {
+  job: number;
+  name: string;
+  room: SharedArrayBuffer;
+}
+
 /** Threads that do nothing by themselves. */
 function fakeThreads() {
-  const threads: { events: ThreadEvents; posted: { job: number; name: string }[]; isClosed: boolean }[] = [];
+  const threads: { events: ThreadEvents; posted: Posted[]; isClosed: boolean }[] = [];
   const start = (events: ThreadEvents) => {
-    const thread = { events, posted: [] as { job: number; name: string }[], isClosed: false };
+    const thread = { events, posted: [] as Posted[], isClosed: false };
     threads.push(thread);
     return {
-      post: (job: number, batch: { bytes: Uint8Array }) =>
-        void thread.posted.push({ job, name: Buffer.from(batch.bytes).toString() }),
+      post: (job: number, batch: { bytes: Uint8Array }, room: SharedArrayBuffer) =>
+        void thread.posted.push({ job, name: Buffer.from(batch.bytes).toString(), room }),
       close: async () => {
         thread.isClosed = true;
       },
@@ -19,8 +25,8 @@ function fakeThreads() {
   };
   const at = (i: number) => threads[i] as (typeof threads)[number];
   const finish = (i: number, n: number) => {
-    const { job, name } = at(i).posted[n] as { job: number; name: string };
-    at(i).events.done(job, { lines: Number(name) } as EncodedBatch);
+    const { job, name, room } = at(i).posted[n] as Posted;
+    at(i).events.done(job, { lines: Number(name), ids: new Int32Array(room, 0, 1) } as unknown as EncodedBatch);
   };
   return { threads, start, at, finish };
 }
@@ -84,6 +90,24 @@ test('an error of a thread is that of its batch; after closing, the end of threa
   await pool.close();
   at(0).events.lost(new Error('terminated'));
   expect(threads).toHaveLength(1);
+});
+
+test('memory for results is used again once it is given back, and by the second try of a batch', async () => {
+  const { start, at, finish } = fakeThreads();
+  const pool = createThreadPool(1, start);
+  const first = pool.encode(batch(1));
+  const second = pool.encode(batch(2));
+  const [one, two] = at(0).posted.map(({ room }) => room);
+  expect(one).not.toBe(two);
+  finish(0, 0);
+  pool.release(await first);
+  const third = pool.encode(batch(3));
+  expect(at(0).posted[2]?.room).toBe(one);
+  at(0).events.lost(new Error('gone'));
+  expect(at(1).posted.map(({ room }) => room)).toEqual([two, one]);
+  finish(1, 0);
+  finish(1, 1);
+  await Promise.all([second, third]);
 });
 
 test('a pool without threads encodes on the spot', async () => {

@@ -1,4 +1,4 @@
-import type { Batch } from '../documents/batch.ts';
+import { BATCH_BYTES, type Batch } from '../documents/batch.ts';
 import type { EncodeBatch, EncodedBatch } from './encode-batch.ts';
 
 /** Encodes batches, several at once. Ask for the next when fewer than `capacity` are under way. */
@@ -6,17 +6,25 @@ export interface EncoderPool {
   /** Batches that keep all threads busy. */
   readonly capacity: number;
   encode(batch: Batch): Promise<EncodedBatch>;
+  /** Gives back the memory of a result that nobody looks at any more. */
+  release(result: EncodedBatch): void;
   close(): Promise<void>;
 }
 
 /** A pool without threads: for inputs that are read before a thread has started. */
 export function createLocalPool(encode: EncodeBatch): EncoderPool {
-  return { capacity: 1, encode, close: async () => undefined };
+  return {
+    capacity: 1,
+    encode: (batch) => encode(batch),
+    release: () => undefined,
+    close: async () => undefined,
+  };
 }
 
 /** One thread, as the pool sees it. */
 export interface EncoderThread {
-  post(job: number, batch: Batch): void;
+  /** `room` is memory for the ids of the result. */
+  post(job: number, batch: Batch, room: SharedArrayBuffer): void;
   close(): Promise<void>;
 }
 
@@ -34,6 +42,7 @@ export class BatchLost extends Error {
 
 interface Job {
   batch: Batch;
+  room: SharedArrayBuffer;
   attempts: number;
   resolve(result: EncodedBatch): void;
   reject(error: unknown): void;
@@ -42,6 +51,8 @@ interface Job {
 /** Batches under way in each thread: one that is worked on and one that waits. */
 const PER_THREAD = 2;
 const MAX_ATTEMPTS = 2;
+/** Ids of a batch of ordinary size: at most one a byte. Memory that is not written to costs nothing. */
+const ROOM_BYTES = 4 * (BATCH_BYTES + 65536);
 
 /**
  * A pool over threads that `start` makes. A batch is kept until its result is there: when its thread dies, a new thread tries it
@@ -55,6 +66,7 @@ export function createThreadPool(size: number, start: (events: ThreadEvents) => 
   }
   const jobs = new Map<number, Job>();
   const slots: Slot[] = [];
+  const rooms: SharedArrayBuffer[] = [];
   let nextJob = 0;
   let isClosed = false;
 
@@ -80,7 +92,10 @@ export function createThreadPool(size: number, start: (events: ThreadEvents) => 
         slot.thread = undefined;
         if (slot.jobs.length === 0) return;
         slot.thread = begin(slot);
-        for (const id of slot.jobs) slot.thread.post(id, (jobs.get(id) as Job).batch);
+        for (const id of slot.jobs) {
+          const job = jobs.get(id) as Job;
+          slot.thread.post(id, job.batch, job.room);
+        }
       },
     });
     return thread;
@@ -96,12 +111,16 @@ export function createThreadPool(size: number, start: (events: ThreadEvents) => 
     encode(batch) {
       return new Promise((resolve, reject) => {
         const id = nextJob++;
-        jobs.set(id, { batch, attempts: 0, resolve, reject });
+        const room = rooms.pop() ?? new SharedArrayBuffer(ROOM_BYTES);
+        jobs.set(id, { batch, room, attempts: 0, resolve, reject });
         const slot = slots.reduce((least, other) => (other.jobs.length < least.jobs.length ? other : least));
         slot.jobs.push(id);
         slot.thread ??= begin(slot);
-        slot.thread.post(id, batch);
+        slot.thread.post(id, batch, room);
       });
+    },
+    release({ ids }) {
+      if (ids.buffer instanceof SharedArrayBuffer) rooms.push(ids.buffer);
     },
     async close() {
       isClosed = true;

@@ -113,7 +113,9 @@ async function settle(run: Run, next: Waiting): Promise<void> {
     await run.badLog.rejectOversized(next.piece, path, await lineBefore(run));
     return;
   }
-  await store(run, next.batch, await resultOf(run, next.batch, next.result));
+  const encoded = await resultOf(run, next.batch, next.result);
+  await store(run, next.batch, encoded);
+  run.pool.release(encoded);
   run.onProgress({ documents: state.documents, tokens: tokensOf(run), bytesRead: next.bytesRead });
   if (next.batch.resumeAt !== undefined) await run.onSafePoint();
 }

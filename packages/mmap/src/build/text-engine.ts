@@ -25,7 +25,8 @@ export interface TextEngine {
 
 /** Loads beyond a text's end are allowed up to this many bytes. */
 const SLACK = 64;
-const CAPACITY = 2 ** 21;
+/** Texts up to this size go through one encoder. Only what texts touch of its memory is ever real. */
+const CAPACITY = 2 ** 23;
 
 /** What an engine is made from. Plain data: made once, it goes to every thread. */
 export type EngineSource = { compiled: CompiledBpe } | { tokenizerJson: Uint8Array; file: string };

@@ -20,7 +20,11 @@ export function createBatchBuffers(ordinaryBytes: number, kept = 64): BatchBuffe
         bytes,
       ),
     give({ buffer }) {
-      if (buffer instanceof SharedArrayBuffer && buffer.byteLength === ordinaryBytes && free.length < kept) free.push(buffer);
+      if (buffer instanceof SharedArrayBuffer && buffer.byteLength === ordinaryBytes && free.length < kept)
+        free.push(buffer);
     },
   };
 }
+
+/** Memory of this thread alone, fresh each time. */
+export const FRESH_BUFFERS: BatchBuffers = { take: (bytes) => Buffer.allocUnsafeSlow(bytes), give: () => undefined };

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { collect, describePieces, streamOf } from '../../test/streams.ts';
 import type { Batch } from './batch.ts';
+import { FRESH_BUFFERS } from './batch-buffers.ts';
 import { type Cutter, cutBatches, LINES, PARAGRAPHS, WHOLE } from './cut-batches.ts';
 
 const START = { byteOffset: 0, isSeekable: true };
@@ -12,7 +13,9 @@ function cut(
   options: { batchBytes?: number; maxLine?: number; chunkBytes?: number } = {},
 ) {
   const { batchBytes = 10, maxLine = 100, chunkBytes = 7 } = options;
-  return collect(cutBatches(streamOf(content, chunkBytes), cutter, START, { batchBytes, maxLine }));
+  return collect(
+    cutBatches(streamOf(content, chunkBytes), cutter, START, { batchBytes, maxLine, buffers: FRESH_BUFFERS }),
+  );
 }
 
 test('batches hold whole lines and know where they begin', async () => {
@@ -75,7 +78,7 @@ test('§7 very long line: never held, and not read before somebody wants what is
     },
     close: async () => undefined,
   };
-  const pieces = cutBatches(stream, LINES, START, { batchBytes: 1024, maxLine: 4096 });
+  const pieces = cutBatches(stream, LINES, START, { batchBytes: 1024, maxLine: 4096, buffers: FRESH_BUFFERS });
   expect((await pieces.next()).value).toEqual({ kind: 'oversized', byteOffset: 0, maxBytes: 4096 });
   expect(stream.reads).toBeLessThan(8);
   await pieces.return(undefined);

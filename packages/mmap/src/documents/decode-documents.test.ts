@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { refusal } from '../../test/fixtures.ts';
 import { collect, streamOf } from '../../test/streams.ts';
+import { FRESH_BUFFERS } from './batch-buffers.ts';
 import { type Cutter, cutBatches, LINES, PARAGRAPHS, WHOLE } from './cut-batches.ts';
 import { decodeDocuments } from './decode-documents.ts';
 
@@ -14,7 +15,7 @@ async function decode(
     streamOf(content),
     cutter,
     { byteOffset: 0, isSeekable: true },
-    { batchBytes: 16, maxLine },
+    { batchBytes: 16, maxLine, buffers: FRESH_BUFFERS },
   );
   return collect(decodeDocuments(pieces, file, textKey));
 }

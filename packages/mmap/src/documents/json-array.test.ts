@@ -3,10 +3,11 @@ import { expect, test } from 'vitest';
 import { refusal } from '../../test/fixtures.ts';
 import { collect, streamOf } from '../../test/streams.ts';
 import type { Batch, Piece } from './batch.ts';
+import { FRESH_BUFFERS } from './batch-buffers.ts';
 import { cutJsonArray } from './json-array.ts';
 
 const cut = (text: string, { batchBytes = 8, maxLine = 100, chunkBytes = 5 } = {}) =>
-  collect(cutJsonArray(streamOf(text, chunkBytes), 'a.json', { batchBytes, maxLine }));
+  collect(cutJsonArray(streamOf(text, chunkBytes), 'a.json', { batchBytes, maxLine, buffers: FRESH_BUFFERS }));
 
 const elements = (pieces: readonly Piece[]) =>
   pieces.flatMap((piece) => {

@@ -52,6 +52,7 @@ export async function* cutJsonArray(stream: ByteStream, file: string, options: C
     if (spans.length === 0) skippedLines += countLines(buffer.subarray(0, from));
     const next = buffers.take(Math.max(batchBytes, Math.min(limit, 2 * (filled - from))));
     buffer.copy(next, 0, from, filled);
+    if (spans.length === 0) buffers.give(buffer);
     buffer = next;
     scanner.rebase(from);
     offset += from;

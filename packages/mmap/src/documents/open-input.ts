@@ -1,7 +1,7 @@
 import { fileSource } from '@pai-cpt/core/node';
 import { BATCH_BYTES, type ByteStream, type CutOptions, MAX_LINE_BYTES, type Piece, prefixed } from './batch.ts';
+import { FRESH_BUFFERS } from './batch-buffers.ts';
 import { type CutStart, cutBatches, LINES, PARAGRAPHS, WHOLE } from './cut-batches.ts';
-import { createBatchBuffers } from './batch-buffers.ts';
 import { gunzipStream } from './gzip.ts';
 import { type DocumentOptions, type InputFile, type InputRecord, STDIN } from './input-file.ts';
 import { cutJsonArray } from './json-array.ts';
@@ -33,7 +33,7 @@ export async function openInput(input: InputFile, options: OpenOptions): Promise
   const { path, byteLength, range } = input;
   const { maxLine = MAX_LINE_BYTES, signal } = options;
   const batchBytes = Math.min(options.batchBytes ?? BATCH_BYTES, maxLine + 1);
-  const cut: CutOptions = { maxLine, batchBytes, buffers: options.buffers ?? createBatchBuffers(batchBytes) };
+  const cut: CutOptions = { maxLine, batchBytes, buffers: options.buffers ?? FRESH_BUFFERS };
   if (input.format === 'parquet') return openParquet(input, { ...cut, textKey: options.textKey });
   const from = range?.from ?? 0;
   const to = range?.to ?? Number.POSITIVE_INFINITY;
@@ -91,6 +91,7 @@ async function* arrayOrLines(
 }
 
 async function skip(stream: ByteStream, bytes: number): Promise<void> {
+  if (bytes === 0) return;
   const scratch = Buffer.allocUnsafeSlow(1 << 20);
   for (let left = bytes; left > 0; ) {
     const got = await stream.read(scratch.subarray(0, Math.min(left, scratch.length)), 0);

@@ -4,11 +4,18 @@ import { expect, test } from 'vitest';
 import { refusal } from '../../test/fixtures.ts';
 import { collect, inputFile, readInput } from '../../test/streams.ts';
 import type { Batch } from './batch.ts';
+import { FRESH_BUFFERS } from './batch-buffers.ts';
 import { decodeDocuments } from './decode-documents.ts';
 import { readParquet } from './parquet.ts';
 
 const read = (bytes: Uint8Array, options: { textKey?: string; batchBytes?: number; maxLine?: number } = {}) =>
-  readParquet(bytesSource(bytes), 'a.parquet', { textKey: 'text', batchBytes: 1000, maxLine: 1000, ...options });
+  readParquet(bytesSource(bytes), 'a.parquet', {
+    textKey: 'text',
+    batchBytes: 1000,
+    maxLine: 1000,
+    buffers: FRESH_BUFFERS,
+    ...options,
+  });
 const decode = (bytes: Uint8Array, options = {}) => collect(decodeDocuments(read(bytes, options), 'a.parquet', 'text'));
 
 /** The rows that the files were made from. */
