@@ -69,7 +69,10 @@ export interface BuildProgress {
   bytesRead: number;
   /** 0 when it is not known, as for stdin. */
   bytesTotal: number;
+  /** Of this run. */
   seconds: number;
+  /** What of it an interrupted run did before. */
+  earlier?: { bytesRead: number; tokens: number };
 }
 
 /** What a build will do. */

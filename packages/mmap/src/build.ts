@@ -11,7 +11,7 @@ import type { Checkpoint, Prepared, RunState } from './build/resume/journal.ts';
 import { giveNames, openWorkFolder, type WorkFolder, workFolder } from './build/resume/node.ts';
 import { encodeInputs } from './build/run.ts';
 import { writtenWarnings } from './build/written-warnings.ts';
-import { type BuildOptions, type BuildPlan, planBuild } from './build-plan.ts';
+import { type BuildOptions, type BuildPlan, bytesOf, planBuild } from './build-plan.ts';
 import { BATCH_BYTES } from './documents/batch.ts';
 import { STDIN } from './documents/input-file.ts';
 import { processorSeconds } from './node.ts';
@@ -141,6 +141,10 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
       fileBytes: resumed?.rejectsBytes ?? 0,
     });
     const checkpoint = createCheckpoint({ state, records, writers, work, flushRejects: badLog.flush, resumed });
+    const earlier = resumed && {
+      bytesRead: bytesDone(plan, resumed),
+      tokens: writers.reduce((sum, { tokens }) => sum + tokens, 0),
+    };
     const startMs = performance.now();
     let lastMs = startMs;
     const isDone = state.input === plan.inputs.length;
@@ -164,7 +168,7 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
         records,
         onProgress: (progress) => {
           const seconds = (performance.now() - startMs) / 1000;
-          options.onProgress?.({ ...progress, bytesTotal: plan.bytesTotal, seconds });
+          options.onProgress?.({ ...progress, bytesTotal: plan.bytesTotal, seconds, ...(earlier && { earlier }) });
         },
         async onSafePoint() {
           if (!isResumable || performance.now() - lastMs < (tuning.checkpointMs ?? CHECKPOINT_MS)) return;
@@ -197,6 +201,14 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
     await Promise.all(writers.map((writer) => writer.close()));
     await rejects?.close();
   }
+}
+
+/** Bytes of the inputs that need not be read again. */
+function bytesDone({ inputs }: BuildPlan, { input, resumeAt }: RunState): number {
+  const from = inputs[input]?.range?.from ?? 0;
+  return inputs
+    .slice(0, input)
+    .reduce((sum, done) => sum + bytesOf(done), resumeAt === undefined ? 0 : resumeAt - from);
 }
 
 const rejectsName = (prefix: string): string => `${prefix}.rejects.jsonl`;

@@ -25,6 +25,14 @@ test('without a terminal: a line every few seconds, and one about the whole', ()
   expect(lines[2]).toBe('100% of 2.0 MB: 1,500 documents, 40,000 tokens, 250.0 kB/s, 5,000 tokens/s');
 });
 
+test('rates and the time left are those of this run, not of the one it continues', () => {
+  const lines: string[] = [];
+  const progress = createProgress({ write: () => {}, log: (line) => lines.push(line) });
+  progress.update({ ...at(2, 1500000), earlier: { bytesRead: 1000000, tokens: 30000 } });
+  progress.summarize();
+  expect(lines).toEqual(['75% of 2.0 MB: 1,500 documents, 40,000 tokens, 250.0 kB/s, 5,000 tokens/s, 2 s left']);
+});
+
 test('nothing was read: nothing is said, and no division by zero', () => {
   const lines: string[] = [];
   const progress = createProgress({ write: () => {}, log: (line) => lines.push(line) });

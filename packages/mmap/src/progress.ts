@@ -52,14 +52,14 @@ export function createProgress(output: Output, options: { everyMs?: number } = {
   };
 }
 
-function describe({ documents, tokens, bytesRead, bytesTotal, seconds }: BuildProgress): string {
+function describe({ documents, tokens, bytesRead, bytesTotal, seconds, earlier }: BuildProgress): string {
   const spent = Math.max(seconds, 1e-3);
+  const bytes = bytesRead - (earlier?.bytesRead ?? 0);
+  const ids = tokens - (earlier?.tokens ?? 0);
   const share = bytesTotal === 0 ? 100 : Math.floor((100 * bytesRead) / bytesTotal);
-  const rates = `${formatBytes(bytesRead / spent)}/s, ${count(Math.round(tokens / spent))} tokens/s`;
+  const rates = `${formatBytes(bytes / spent)}/s, ${count(Math.round(ids / spent))} tokens/s`;
   const left =
-    bytesRead > 0 && bytesRead < bytesTotal
-      ? `, ${formatSeconds((spent * (bytesTotal - bytesRead)) / bytesRead)} left`
-      : '';
+    bytes > 0 && bytesRead < bytesTotal ? `, ${formatSeconds((spent * (bytesTotal - bytesRead)) / bytes)} left` : '';
   return `${share}% of ${formatBytes(bytesTotal)}: ${count(documents)} documents, ${count(tokens)} tokens, ${rates}${left}`;
 }
 

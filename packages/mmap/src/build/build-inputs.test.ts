@@ -93,7 +93,6 @@ test('a tokenizer that our own encoder does not cover goes the same way', async 
 test('threads and the size of batches change no byte', async () => {
   for (const [workers, batchBytes] of [
     [2, 50_000],
-    [1, 300],
     [0, 40],
   ] as const) {
     const result = await build(
@@ -114,21 +113,22 @@ test('a limit ends the build, and the input it ended in has no digest', async ()
 });
 
 test('the parts, merged in order, are the single build byte for byte', async () => {
-  const whole = [...CORPUS_FILES, inputFile('two-members.jsonl.gz'), CORPUS_FILES[1] as string];
+  const whole = [CORPUS_FILES[1] as string, inputFile('two-members.jsonl.gz'), ...CORPUS_FILES];
   const single = await build({ inputs: whole, output: output() });
   const folder = temporaryFolder();
   const prefixes: string[] = [];
-  for (let index = 1; index <= 5; index++) {
+  for (let index = 1; index <= 4; index++) {
     prefixes.push(join(folder, String(index)));
-    await build({ inputs: whole, output: prefixes.at(-1) as string, part: { index, of: 5 } });
+    await build({ inputs: whole, output: prefixes.at(-1) as string, part: { index, of: 4 } });
   }
   const merged = await mergeDatasets({ inputs: prefixes, output: join(folder, 'merged') });
   expect(merged).toMatchObject({ documents: single.documents, sha256: single.sha256 });
-  expect((await readSidecar(prefixes[1] as string))?.inputs[0]).toMatchObject({
-    path: CORPUS_FILES[0],
-    range: { from: expect.any(Number) },
-  });
-  expect((await readSidecar(prefixes[1] as string))?.options.part).toBe('2/5');
+  const cut = (await Promise.all(prefixes.map(readSidecar))).flatMap(
+    (sidecar) => sidecar?.inputs.filter(({ range }) => range) ?? [],
+  );
+  expect(cut.length).toBeGreaterThan(2);
+  for (const { bytes, range } of cut) expect(range && range.to - range.from).toBe(bytes);
+  expect((await readSidecar(prefixes[1] as string))?.options.part).toBe('2/4');
 });
 
 test('a bad line in a part is named by its line in the file', async () => {
@@ -265,11 +265,5 @@ test('stdin is read through the command line, and leaves no unfinished build', (
   });
   expect(child.status).toBe(0);
   expect(JSON.parse(child.stdout)).toMatchObject({ ...lists.withEod, dropped: 3 });
-  const bad = spawnSync(process.execPath, [...SOURCE_ARGV, cli, ...args, '--force'], {
-    encoding: 'utf8',
-    input: '{"text":"a"}\noops\n',
-  });
-  expect([bad.status, bad.stdout]).toEqual([1, '']);
-  expect(bad.stderr).toContain('error: -:2:13: not valid JSON');
   expect(filesIn(join(prefix, '..'))).toEqual(['set.bin', 'set.idx', 'set.json']);
 });

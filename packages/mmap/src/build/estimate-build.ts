@@ -46,7 +46,8 @@ interface Sample {
 }
 
 /**
- * Reads about 1 % of the bytes of all inputs, spread evenly, and encodes them. Writes nothing.
+ * Reads about 1 % of the bytes of all inputs and encodes them: of plain JSONL windows all over the files, of other kinds what they
+ * begin with. Writes nothing.
  * @throws what `planBuild` throws; `CPT_INPUT_INVALID` for stdin, which can be read once.
  */
 export async function estimateBuild(options: BuildOptions): Promise<BuildEstimate> {

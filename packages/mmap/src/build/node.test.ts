@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { batchEncoder, engineSource, linesBatch, RULES, SOURCE_ARGV } from '../../test/encoding.ts';
@@ -84,6 +84,12 @@ test('a tokenizer is loaded in a thread as it is here, and what is wrong with it
   expect(engine).toEqual(engineSource());
   const error = await refusal(loadInThread('/nowhere', 'encode', SOURCE_ARGV));
   expect([error.code, error.name]).toEqual(['CPT_INPUT_FILE_MISSING', 'InvalidInputError']);
+  const folder = temporaryFolder();
+  const json = JSON.parse(readFileSync(join(TOKENIZER, 'tokenizer.json'), 'utf8'));
+  json.model.byte_fallback = true;
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(json));
+  const unsupported = await refusal(loadInThread(folder, 'text', SOURCE_ARGV));
+  expect([unsupported.code, unsupported.name]).toEqual(['CPT_UNSUPPORTED_SPECIALS', 'UnsupportedError']);
 });
 
 test('a tokenizer that changed since the build began is refused', async () => {

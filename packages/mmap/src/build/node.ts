@@ -4,7 +4,7 @@ import { open, readFile, statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { FormatError, InvalidInputError } from '@pai-cpt/core';
+import { FormatError, InvalidInputError, UnsupportedError } from '@pai-cpt/core';
 import { type Batch, countLines } from '../documents/batch.ts';
 import type { AddedTokenPolicy } from '../tokenizer/byte-level-bpe.ts';
 import type { EncoderThread, ThreadEvents } from './pool.ts';
@@ -89,7 +89,11 @@ function compact(batch: Batch): Batch {
 function toError(error: ThreadReply['error']): Error {
   if (!error) return new Error('a thread sent neither a result nor an error');
   if (!error.code) return new Error(error.message);
-  const Class = error.code.startsWith('CPT_FORMAT_') ? FormatError : InvalidInputError;
+  const classes: [string, typeof FormatError][] = [
+    ['CPT_FORMAT_', FormatError],
+    ['CPT_UNSUPPORTED_', UnsupportedError],
+  ];
+  const [, Class] = classes.find(([prefix]) => error.code?.startsWith(prefix)) ?? ['', InvalidInputError];
   return new Class(error.code, error.message, error.details);
 }
 

@@ -15,7 +15,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { SOURCE_ARGV } from '../../test/encoding.ts';
 import { CORPUS_FILES, filesIn, keptFolder, refusal, TOKENIZER, temporaryFolder } from '../../test/fixtures.ts';
 import { type BuildTuning, buildDataset } from '../build.ts';
-import type { BuildOptions } from '../build-plan.ts';
+import type { BuildOptions, BuildProgress } from '../build-plan.ts';
 
 /** Small batches and a checkpoint after each: many moments in a short build. */
 const TUNING: BuildTuning = { batchBytes: 16384, checkpointMs: 0 };
@@ -117,7 +117,16 @@ test('an interrupt after a checkpoint keeps what is done and says so; the same c
   expect(filesIn(output).filter((name) => !name.startsWith('set.build'))).toEqual([]);
   expect(existsSync(join(output, 'set.build/lock.json'))).toBe(false);
   const again: string[] = [];
-  await buildDataset({ ...options(join(output, 'set')), onNotice: (notice) => again.push(notice) }, TUNING);
+  const seen: BuildProgress[] = [];
+  const watched = {
+    onNotice: (notice: string) => again.push(notice),
+    onProgress: (sign: BuildProgress) => seen.push(sign),
+  };
+  await buildDataset({ ...options(join(output, 'set')), ...watched }, TUNING);
+  const [first] = seen as [BuildProgress];
+  expect(first.earlier?.bytesRead).toBeGreaterThan(0);
+  expect(first.earlier?.bytesRead).toBeLessThan(first.bytesRead);
+  expect(first.earlier?.tokens).toBeLessThan(first.tokens);
   expect(again[0]).toMatch(/^continues an unfinished build: \d+ documents are there$/);
   expectReference(output);
 });

@@ -17,8 +17,8 @@ async function encode(engine: TextEngine, text: string): Promise<number[]> {
 const tokenizer = await loadTokenizer(TOKENIZER);
 
 test('texts larger than the ordinary room, before and after others', async () => {
-  const engine = await createTextEngine(engineSource(), 'encode');
-  const large = 'one two 子曰 '.repeat(300_000);
+  const engine = await createTextEngine(engineSource(), 'encode', 1000);
+  const large = 'one two 子曰 '.repeat(300);
   for (const text of ['small', large, 'small', `${large}${large}`, 'small']) {
     const ids = await encode(engine, text);
     expect(await tokenizer.decode(ids)).toBe(text);
@@ -34,9 +34,9 @@ function altered(change: (json: Record<string, Record<string, unknown>>) => void
 
 test('text that grows under NFC beyond the room for it', async () => {
   const json = altered((model) => Object.assign(model, { normalizer: { type: 'NFC' } }));
-  const engine = await createTextEngine(prepareEngine(json, 'nfc.json', 'encode'), 'encode');
+  const engine = await createTextEngine(prepareEngine(json, 'nfc.json', 'encode'), 'encode', 1000);
   // U+1D160 becomes three characters: 4 bytes grow to 12.
-  const text = '\u{1d160}'.repeat(450_000);
+  const text = '\u{1d160}'.repeat(240);
   const ids = await encode(engine, text);
   expect(await tokenizer.decode(ids)).toBe(text.normalize('NFC'));
   expect(await encode(engine, 'a')).toEqual([...(await tokenizer.encode('a'))]);
@@ -48,10 +48,10 @@ test('a tokenizer of another kind goes to the reference, which counts added toke
   });
   const source = prepareEngine(json, 'other.json', 'encode');
   expect('compiled' in source).toBe(false);
-  const engine = await createTextEngine(source, 'encode');
+  const engine = await createTextEngine(source, 'encode', 1000);
   expect(await encode(engine, 'a<|endoftext|>b')).toEqual([...(await tokenizer.encode('a<|endoftext|>b'))]);
   expect(engine.addedTokenCount()).toBe(1);
-  const long = 'x'.repeat(3_000_000);
+  const long = 'x'.repeat(30_000);
   expect(await tokenizer.decode(await encode(engine, long))).toBe(long);
   expect(() => prepareEngine(json, 'other.json', 'text')).toThrow('other.json: this kind of tokenizer (byte_fallback)');
 });

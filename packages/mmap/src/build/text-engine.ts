@@ -26,7 +26,7 @@ export interface TextEngine {
 /** Loads beyond a text's end are allowed up to this many bytes. */
 const SLACK = 64;
 /** Texts up to this size go through one encoder. Only what texts touch of its memory is ever real. */
-const CAPACITY = 2 ** 23;
+const ORDINARY_BYTES = 2 ** 23;
 
 /** What an engine is made from. Plain data: made once, it goes to every thread. */
 export type EngineSource = { compiled: CompiledBpe } | { tokenizerJson: Uint8Array; file: string };
@@ -52,14 +52,19 @@ export function prepareEngine(tokenizerJson: Uint8Array, file: string, specials:
   );
 }
 
-export async function createTextEngine(source: EngineSource, specials: AddedTokenPolicy): Promise<TextEngine> {
-  if ('compiled' in source) return createBpeEngine((capacity) => createBpeEncoder(source.compiled, specials, capacity));
-  return createReferenceEngine(source.tokenizerJson, source.file);
+/** `ordinaryBytes`: texts up to this size need no room of their own; small in tests. */
+export async function createTextEngine(
+  source: EngineSource,
+  specials: AddedTokenPolicy,
+  ordinaryBytes: number = ORDINARY_BYTES,
+): Promise<TextEngine> {
+  if (!('compiled' in source)) return createReferenceEngine(source.tokenizerJson, source.file, ordinaryBytes);
+  return createBpeEngine((capacity) => createBpeEncoder(source.compiled, specials, capacity), ordinaryBytes);
 }
 
 /** Keeps one encoder of ordinary size, and a larger one for as long as large texts come. */
-function createBpeEngine(createEncoder: (capacity: number) => BpeEncoder): TextEngine {
-  const ordinary = createEncoder(CAPACITY);
+function createBpeEngine(createEncoder: (capacity: number) => BpeEncoder, ordinaryBytes: number): TextEngine {
+  const ordinary = createEncoder(ordinaryBytes);
   let current = ordinary;
   const choose = (bytes: number) => {
     if (bytes <= ordinary.capacity) current = ordinary;
@@ -78,7 +83,7 @@ function createBpeEngine(createEncoder: (capacity: number) => BpeEncoder): TextE
       if (count >= 0) return count;
       // Normalising needs a second copy of the text, which may be three times as long.
       const text = current.text.slice(0, byteLength);
-      choose(4 * byteLength + CAPACITY);
+      choose(4 * byteLength + ordinaryBytes);
       current.text.set(text);
       return current.encode(byteLength);
     },
@@ -86,11 +91,15 @@ function createBpeEngine(createEncoder: (capacity: number) => BpeEncoder): TextE
   };
 }
 
-async function createReferenceEngine(tokenizerJson: Uint8Array, file: string): Promise<TextEngine> {
+async function createReferenceEngine(
+  tokenizerJson: Uint8Array,
+  file: string,
+  ordinaryBytes: number,
+): Promise<TextEngine> {
   const engine = await createRustEngine(tokenizerJson, file);
   const json = JSON.parse(Buffer.from(tokenizerJson).toString('utf8')) as { added_tokens?: { id: number }[] };
   const added = new Set((json.added_tokens ?? []).map((token) => token.id));
-  let text = new Uint8Array(CAPACITY + SLACK);
+  let text = new Uint8Array(ordinaryBytes + SLACK);
   let ids: Int32Array = new Int32Array(0);
   return {
     get text() {
