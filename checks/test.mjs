@@ -1,7 +1,7 @@
 /** Runs every test of the workspace, prints a row per package, and ends with `N passed, M failed`. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const results = [
@@ -19,22 +19,26 @@ const isGreen = [
 
 let passed = 0;
 let failed = 0;
+const failures = [];
 for (const [name, file] of results) {
   const result = readResult(file);
   if (!result) {
     failed++;
     console.log(`${name.padEnd(18)} no result: its tests did not run`);
+    failures.push(`${name}: its tests did not run`);
     continue;
   }
+  failures.push(...failuresOf(name, result));
   passed += result.numPassedTests;
   failed += result.numFailedTests + (result.success || result.numFailedTests > 0 ? 0 : 1);
   console.log(
     `${name.padEnd(18)} ${result.numPassedTests} passed, ${result.numFailedTests} failed, ${result.numPendingTests} skipped`,
   );
 }
+for (const failure of failures) console.log(`FAILED ${failure}`);
 console.log(`${passed} passed, ${failed} failed`);
 mkdirSync(join(root, '.results'), { recursive: true });
-writeFileSync(join(root, '.results/tests.json'), JSON.stringify({ passed, failed }));
+writeFileSync(join(root, '.results/tests.json'), JSON.stringify({ passed, failed, failures }));
 process.exitCode = isGreen && failed === 0 ? 0 : 1;
 
 function readResult(file) {
@@ -43,4 +47,20 @@ function readResult(file) {
   } catch {
     return undefined;
   }
+}
+
+/** A line for each test that failed, and for each file that failed outside its tests. */
+function failuresOf(name, { testResults }) {
+  return testResults
+    .filter(({ status }) => status === 'failed')
+    .flatMap(({ name: path, message, assertionResults }) => {
+      const file = `${name}/${relative(join(root, 'packages', name), path)}`;
+      const tests = assertionResults.filter(({ status }) => status === 'failed');
+      if (tests.length === 0) return [`${file}: ${firstLine(message)}`];
+      return tests.map(({ fullName, failureMessages }) => `${file}: ${fullName}: ${firstLine(failureMessages[0])}`);
+    });
+}
+
+function firstLine(text = '') {
+  return text.split('\n', 1)[0].slice(0, 300);
 }
