@@ -1,4 +1,5 @@
 import { UnsupportedError } from './errors.ts';
+import { narrowToHalves, widenHalves } from './half.ts';
 
 /** Element types, spelled as safetensors spells them. */
 export const DTYPE_BYTES = {
@@ -28,19 +29,33 @@ export function bytesPerElement(dtype: Dtype): number {
   return DTYPE_BYTES[dtype];
 }
 
+/** Dtypes that convert into each other. */
+const FLOATS: readonly Dtype[] = ['F32', 'BF16', 'F16'];
+
 /**
- * Converts packed little-endian elements. Equal dtypes return the input itself; BF16 and F32 convert both ways.
- * F32 → BF16 rounds to nearest even; cutting the low half instead is off by up to one unit in the last place and biased
- * towards zero. A NaN stays a NaN with its high payload bits (made quiet), never an infinity.
- * @throws UnsupportedError `CPT_UNSUPPORTED_CAST` for any other pair.
+ * Converts packed little-endian elements between F32, BF16 and F16. Equal dtypes return the input itself. To fewer bits it rounds to
+ * nearest even; cutting the low half of a F32 instead is off by up to one unit in the last place and biased towards zero. A NaN
+ * stays a NaN with its high payload bits (made quiet), never an infinity.
+ * @throws UnsupportedError `CPT_UNSUPPORTED_CAST` for any other pair; InvalidInputError `CPT_INPUT_CAST_OVERFLOW` for a finite value
+ *   past the range of F16.
  */
 export function castDtype(bytes: Uint8Array, from: Dtype, to: Dtype): Uint8Array {
   if (from === to) return bytes;
-  if (from === 'BF16' && to === 'F32') return bf16ToF32(bytes);
-  if (from === 'F32' && to === 'BF16') return f32ToBf16(bytes);
-  throw new UnsupportedError('CPT_UNSUPPORTED_CAST', `no conversion from ${from} to ${to}; use F32 or BF16`, {
+  if (FLOATS.includes(from) && FLOATS.includes(to)) return fromF32(toF32(bytes, from), to);
+  const known = FLOATS.join(', ');
+  throw new UnsupportedError('CPT_UNSUPPORTED_CAST', `no conversion from ${from} to ${to}; known are ${known}`, {
     feature: `cast ${from} to ${to}`,
   });
+}
+
+function toF32(bytes: Uint8Array, from: Dtype): Uint8Array {
+  if (from === 'BF16') return bf16ToF32(bytes);
+  return from === 'F16' ? new Uint8Array(widenHalves(aligned16(bytes)).buffer) : bytes;
+}
+
+function fromF32(bytes: Uint8Array, to: Dtype): Uint8Array {
+  if (to === 'BF16') return f32ToBf16(bytes);
+  return to === 'F16' ? new Uint8Array(narrowToHalves(aligned32(bytes)).buffer) : bytes;
 }
 
 function bf16ToF32(bytes: Uint8Array): Uint8Array {

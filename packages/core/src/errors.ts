@@ -23,7 +23,7 @@ export const ERRORS = {
   CPT_INPUT_PLAN_BLOCKED: caller('The plan of a run has findings that block it, and it was not forced.'),
   CPT_INPUT_JOB_TOO_LARGE: caller('A job is larger than the 65,536 bytes that PAI accepts for all its parameters.'),
   CPT_CONFIG_CREDENTIALS: caller('No credential was given and the default chain of Alibaba Cloud found none.'),
-  CPT_INPUT_DOCUMENT_TOO_LONG: caller('One document is larger than the limit for a single document.'),
+  CPT_CONFIG_OFFICIAL_CLIENT: caller('The official client that was asked for is not installed, or is another one.'),
   CPT_INPUT_LINE_TOO_LONG: caller('A line, or a record in another kind of file, is longer than --max-line allows.'),
   CPT_INPUT_TOO_MANY_BAD: caller('More records of an input are bad than --max-bad allows.'),
   CPT_INPUT_ADDED_TOKEN: caller(
@@ -45,6 +45,7 @@ export const ERRORS = {
   CPT_CONFIG_MODEL: caller('The model configuration lacks a field or contradicts itself or the files.'),
   CPT_CONFIG_FAMILY_AMBIGUOUS: caller('The tensor names fit several model families; a reference config.json decides.'),
   CPT_INPUT_LOSSY_CAST: caller('A cast to a dtype that cannot hold all bits was asked for, and --allow-cast was not.'),
+  CPT_INPUT_CAST_OVERFLOW: caller('A finite value is beyond the range of the dtype that was asked for.'),
   CPT_CONFIG_VOCAB_SIZE: caller('The vocabulary size does not fit the embedding table or the tokenizer.'),
   CPT_CONFIG_INVALID: caller('A setting from the environment is missing, malformed or unsafe.'),
   CPT_CONFIG_DATA_DIRECTORY: caller('The data directory cannot hold a database.'),
@@ -57,6 +58,9 @@ export const ERRORS = {
   CPT_INPUT_IDEMPOTENCY_KEY_REUSED: entry(422, false, 'The Idempotency-Key was used before for another request.'),
   CPT_INPUT_IDEMPOTENCY_IN_FLIGHT: entry(409, true, 'A request with this Idempotency-Key is still being worked on.'),
   CPT_INPUT_IDEMPOTENCY_UNKNOWN: entry(409, false, 'An earlier request with this key ended without a known outcome.'),
+  CPT_INPUT_SUBMIT_KEY_REUSED: entry(422, false, 'The key of a submission was used before for another run.'),
+  CPT_INPUT_SUBMIT_IN_FLIGHT: entry(409, true, 'Another caller is working on the submission with this key.'),
+  CPT_INPUT_SUBMIT_FENCED: entry(409, true, 'Another caller has taken the submission over; the same key continues it.'),
 
   // A file is not what it claims to be.
   CPT_FORMAT_TRUNCATED: badFile('A file ends before what its own header promises.'),
@@ -133,6 +137,7 @@ export const ERRORS = {
   ),
   CPT_FORMAT_PIPELINE_LAYERS: badFile('The layers in the pipeline stages have holes or do not add up to the model.'),
   CPT_FORMAT_TIED_COPY: badFile('The output table of a tied model is not the copy of the embedding it must be.'),
+  CPT_FORMAT_SUBMIT_JOURNAL: badFile('A line of a submission journal is not a record, and it is not the last.'),
   CPT_FORMAT_STATE_FILE: badFile('A state file of pai-local is not a record of the kind its folder holds.'),
 
   // Known and not built.
@@ -182,6 +187,12 @@ export const ERRORS = {
   CPT_PAI_NOT_FOUND: entry(404, false, 'PAI knows no job, pod or service of this name.'),
   CPT_PAI_REJECTED: entry(422, false, 'PAI refused the request as it stands.'),
   CPT_PAI_SIGNATURE: entry(502, false, 'PAI refused the access key, the token, the clock or the signature.'),
+  CPT_PAI_SUBMIT_UNKNOWN: entry(
+    504,
+    true,
+    'Whether PAI created the job is not known yet; the same key continues the submission, another risks a second job.',
+  ),
+  CPT_PAI_SUBMIT_DUPLICATE: entry(502, true, 'A second job of a submission runs and could not be stopped yet.'),
   CPT_PAI_SERVICE_FAILED: entry(502, false, 'A service failed or stopped while it was awaited.'),
 
   // Waiting.

@@ -22,6 +22,18 @@ describe('fileSource', () => {
     await source.close();
   });
 
+  it('reads the same at once, and not after it was closed', async () => {
+    const path = join(folder, 'a.bin');
+    await writeFile(path, Uint8Array.of(1, 2, 3, 4));
+    const source = await fileSource(path);
+    expect([...source.readSync(1, 2)]).toEqual([2, 3]);
+    expect(() => source.readSync(3, 2)).toThrow('a.bin: bytes 3 to 5 are needed, the file has 4');
+    await truncate(path, 2);
+    expect(() => source.readSync(0, 4)).toThrow('bytes 0 to 4 are needed, the file has 2');
+    await source.close();
+    expect(() => source.readSync(0, 1)).toThrow(); // never the bytes of a file that has the number since
+  });
+
   it('notices that a file shrank after it was opened', async () => {
     const path = join(folder, 'a.bin');
     await writeFile(path, new Uint8Array(100));

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type ByteSource, checkRange } from './byte-source.ts';
@@ -9,6 +10,7 @@ export interface FileSource extends ByteSource {
   readonly path: string;
   /** The descriptor, for synchronous positional reads in hot loops. */
   readonly fd: number;
+  readSync(offset: number, length: number): Uint8Array;
   close(): Promise<void>;
 }
 
@@ -32,6 +34,17 @@ export async function fileSource(path: string): Promise<FileSource> {
       const bytes = new Uint8Array(length);
       for (let done = 0; done < length; ) {
         const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, MOST_PER_READ), offset + done);
+        if (bytesRead === 0) checkRange(offset + done, offset, length, path); // the file shrank after it was opened
+        done += bytesRead;
+      }
+      return bytes;
+    },
+    readSync(offset, length) {
+      checkRange(size, offset, length, path);
+      const bytes = new Uint8Array(length);
+      for (let done = 0; done < length; ) {
+        // The descriptor is asked for anew: after `close` it is -1, and its old number may be another file's.
+        const bytesRead = readSync(handle.fd, bytes, done, Math.min(length - done, MOST_PER_READ), offset + done);
         if (bytesRead === 0) checkRange(offset + done, offset, length, path); // the file shrank after it was opened
         done += bytesRead;
       }

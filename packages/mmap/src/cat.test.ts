@@ -30,10 +30,10 @@ async function built() {
   return { folder, dataset: await openDataset(join(folder, 'set')) };
 }
 
-test('ids, one sequence a line; a document without sequences prints none', async () => {
+test('ids, one JSON array a sequence and line; a document without sequences prints none', async () => {
   const dataset = await openPair();
-  expect(await print(dataset, { ids: true })).toBe('1 151643\n2 3 151643\n');
-  expect(await print(dataset, { ids: true, from: 1, to: 3 })).toBe('2 3 151643\n');
+  expect(await print(dataset, { ids: true })).toBe('[1,151643]\n[2,3,151643]\n');
+  expect(await print(dataset, { ids: true, from: 1, to: 3 })).toBe('[2,3,151643]\n');
   expect(await print(dataset, { ids: true, json: true, from: 0, to: 2 })).toBe(
     '{"document":0,"sequences":[[1,151643]]}\n{"document":1,"sequences":[]}\n',
   );

@@ -15,7 +15,7 @@ export interface PrintOptions {
   signal?: AbortSignal;
 }
 
-/** Prints documents `from` to `to` (not included): their text, with `ids` one line of ids a sequence, with `json` one object a document. */
+/** Prints documents `from` to `to` (not included): their text, with `ids` a JSON array of ids a sequence and line, with `json` one object a document. */
 export async function printDocuments(dataset: MmapDataset, options: PrintOptions, output: Output): Promise<void> {
   const { from, to = dataset.documentCount, ids: withIds = false, json = false, signal } = options;
   if (from > to || to > dataset.documentCount) {
@@ -34,7 +34,7 @@ export async function printDocuments(dataset: MmapDataset, options: PrintOptions
     }
     const shown = tokenizer
       ? await Promise.all(sequences.map((ids) => tokenizer.decode(ids)))
-      : sequences.map((ids) => ids.join(' '));
+      : sequences.map((ids) => `[${ids.join(',')}]`);
     if (json) {
       const value = tokenizer
         ? { document, texts: shown }

@@ -53,7 +53,6 @@ test('build, inspect and cat', async () => {
     modes: false,
     binBytes: 2 * (result.tokens as number),
     idxBytes: 42 + 20 * 314,
-    warnings: [],
   });
   expect((await run('cat', folder, '--from', '0', '--to', '1')).out).toContain('论语·学而篇\n子曰：“学而时习之');
 });
@@ -77,10 +76,10 @@ test('every option of build reaches the build', async () => {
   ];
   const built = await run(...args, '--dtype', 'int32', '--eod', '7', '--split-paragraphs');
   expect(built.out).toContain('4 documents, 8 tokens, 32 bytes');
-  expect((await run('cat', output, '--ids')).out).toBe('64 7\n65 7\n66 7\n67 7\n');
+  expect((await run('cat', output, '--ids')).out).toBe('[64,7]\n[65,7]\n[66,7]\n[67,7]\n');
   expect((await refusal(run(...args))).code).toBe('CPT_INPUT_OUTPUT_EXISTS');
   expect((await run(...args, '--force', '--eod', 'none')).code).toBe(0);
-  expect((await run('cat', output, '--ids')).out).toBe('64\n65\n66 373 67 198\n');
+  expect((await run('cat', output, '--ids')).out).toBe('[64]\n[65]\n[66,373,67,198]\n');
 });
 
 test('inspect for a person, with what is unusual', async () => {
@@ -89,6 +88,7 @@ test('inspect for a person, with what is unusual', async () => {
     'dtype      int32\nsequences  2\ndocuments  2\ntokens     5\nmodes      false\nbinBytes   24\n',
   );
   expect(log).toContain('the pointers do not follow one another');
+  expect((await run('inspect', writePair('i32_gap'), '--json')).log).toContain('do not follow one another');
   expect((await run('inspect', writePair('u16_modes'))).out).toContain('modes      true');
 });
 

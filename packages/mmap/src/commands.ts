@@ -40,9 +40,9 @@ function createProgram(output: Output, signal: AbortSignal | undefined): Command
     .exitOverride()
     .configureOutput({ writeOut: (text) => output.write(text), writeErr: (text) => output.log(text.trimEnd()) });
   registerBuild(program, output, signal);
-  addInspect(program, output);
+  addInspect(program, output, signal);
   addCat(program, output, signal);
-  registerEstimate(program, output);
+  registerEstimate(program, output, signal);
   registerArrange(program, output, signal);
   registerDedup(program, output, signal);
   registerQuality(program, output, signal);
@@ -51,14 +51,14 @@ function createProgram(output: Output, signal: AbortSignal | undefined): Command
   return program;
 }
 
-function addInspect(program: Command, output: Output): void {
+function addInspect(program: Command, output: Output, signal: AbortSignal | undefined): void {
   program
     .command('inspect')
     .description('check an index and say what it holds')
     .argument('<prefix>', 'path without .bin and .idx, or a folder with dataset.idx')
     .option('--json', 'print the result as JSON on stdout')
     .action(async (path: string, flags: { json?: boolean }) => {
-      const dataset = await openDataset(await resolvePrefix(path));
+      const dataset = await openDataset(await resolvePrefix(path), signal);
       await dataset.close();
       const {
         dtype,
@@ -77,16 +77,14 @@ function addInspect(program: Command, output: Output): void {
         modes: dataset.modes !== undefined,
         binBytes,
         idxBytes,
-        warnings,
       };
+      for (const warning of warnings) output.log(`${pc.yellow('warning:')} ${warning}`);
       if (flags.json) {
         output.write(`${JSON.stringify(facts)}\n`);
         return;
       }
-      for (const warning of warnings) output.log(`${pc.yellow('warning:')} ${warning}`);
-      const rows = Object.entries(facts).filter(([name]) => name !== 'warnings');
       output.write(
-        rows
+        Object.entries(facts)
           .map(([name, value]) => `${name.padEnd(10)} ${typeof value === 'number' ? count(value) : value}\n`)
           .join(''),
       );
@@ -98,7 +96,7 @@ function addCat(program: Command, output: Output, signal: AbortSignal | undefine
     .command('cat')
     .description('print documents, as text or as ids')
     .argument('<prefix>', 'path without .bin and .idx, or a folder with dataset.idx')
-    .option('--ids', 'print ids, one sequence a line')
+    .option('--ids', 'print ids, one JSON array a sequence and line')
     .option('--from <document>', 'first document', parseIndex, 0)
     .option('--to <document>', 'document to stop before', parseIndex)
     .option(
@@ -108,7 +106,7 @@ function addCat(program: Command, output: Output, signal: AbortSignal | undefine
     .option('--json', 'one JSON object a document')
     .action(
       async (path: string, flags: { ids?: boolean; from: number; to?: number; tokenizer?: string; json?: boolean }) => {
-        const dataset = await openDataset(await resolvePrefix(path));
+        const dataset = await openDataset(await resolvePrefix(path), signal);
         try {
           await printDocuments(dataset, { ...flags, ...(signal && { signal }) }, output);
         } finally {

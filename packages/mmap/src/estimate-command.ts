@@ -21,7 +21,7 @@ interface EstimateFlags {
 }
 
 /** Adds `cpt-mmap estimate`. */
-export function registerEstimate(program: Command, output: Output): void {
+export function registerEstimate(program: Command, output: Output, signal: AbortSignal | undefined): void {
   program
     .command('estimate')
     .description('say what training sees: samples, iterations, epochs, tokens never read')
@@ -37,7 +37,7 @@ export function registerEstimate(program: Command, output: Output): void {
     .option('--show-iteration <n>', 'list the documents of an iteration, 1 the first', countOption('--show-iteration'))
     .option('--json', 'print the result as JSON on stdout')
     .action(async (path: string, flags: EstimateFlags) => {
-      const dataset = await openDataset(await resolvePrefix(path));
+      const dataset = await openDataset(await resolvePrefix(path), signal);
       await dataset.close();
       const { seqLength, evalIters, json, ...rest } = flags;
       const options: EstimateOptions = { ...rest, sequenceLength: seqLength, evalIterations: evalIters };

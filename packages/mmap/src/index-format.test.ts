@@ -76,7 +76,7 @@ test.each([
 test('a truncated .bin says how many sequences are whole', async () => {
   const error = await refusal(open(pair.idx, pair.bin.subarray(0, 4 * 6)));
   expect(error.message).toBe(
-    'set.bin: 11 tokens of int32 need 44 bytes, the file has 24; 2 of 6 sequences are whole; copy it again',
+    'set.bin: 11 tokens of int32 need 44 bytes, the file has 24; 2 of 6 sequences and 1 of 3 documents are whole; copy it again, or keep those with cpt-mmap repair --truncate',
   );
 });
 
@@ -146,5 +146,5 @@ test('pointers past 4 GiB are exact, written and read', async () => {
   ]);
   const cut = { ...bin, byteLength: byteLength - 1 };
   const error = await refusal(openDatasetSources({ prefix: 'set', idx: bytesSource(idx), bin: cut }));
-  expect(error.message).toContain('2 of 3 sequences are whole');
+  expect(error.message).toContain('2 of 3 sequences and 2 of 3 documents are whole');
 });

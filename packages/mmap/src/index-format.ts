@@ -32,7 +32,8 @@ export interface IndexArrays {
   lengths: Int32Array;
   /** Byte offsets in the `.bin` file; exact up to 2^53. */
   pointers: Float64Array;
-  documentIndex: Float64Array;
+  /** In 32 bits, unless an entry of a broken index does not fit. */
+  documentIndex: Uint32Array | Float64Array;
   modes?: Int8Array;
 }
 
@@ -159,14 +160,26 @@ export function parseInt32(bytes: Uint8Array): Int32Array {
 }
 
 /** Packed `i64` at any alignment → numbers. Past 2^53 they are rounded, which every later check refuses anyway. */
-export function parseInt64(bytes: Uint8Array): Float64Array {
-  const copy = ownBytes(bytes);
-  const halves = new Int32Array(copy.buffer, 0, copy.byteLength / 4);
-  const values = new Float64Array(halves.length / 2);
+export function parseInt64(
+  bytes: Uint8Array,
+  values: Float64Array = new Float64Array(bytes.byteLength / 8),
+): Float64Array {
+  const halves = parseInt32(bytes);
   for (let i = 0; i < values.length; i++) {
     values[i] = (halves[2 * i + 1] as number) * 2 ** 32 + ((halves[2 * i] as number) >>> 0);
   }
   return values;
+}
+
+/** Packed `i64` at any alignment → `values`; false when one of them is outside 32 bits. */
+export function parseUint32(bytes: Uint8Array, values: Uint32Array): boolean {
+  const halves = parseInt32(bytes);
+  let outside = 0;
+  for (let i = 0; i < values.length; i++) {
+    values[i] = halves[2 * i] as number;
+    outside |= halves[2 * i + 1] as number;
+  }
+  return outside === 0;
 }
 
 /** What is unusual and still readable, and how tokens lie. */
@@ -195,14 +208,17 @@ export function checkIndex(
   const needed = tokenCount * width;
   if (isContiguous && binBytes < needed) {
     const whole = arrays.pointers.findIndex((pointer, i) => pointer + (arrays.lengths[i] as number) * width > binBytes);
+    const documents = header.documentIndexLength - 1;
+    const wholeDocuments = Math.min(arrays.documentIndex.findIndex((end) => end > whole) - 1, documents);
     throw refuse(
       'CPT_FORMAT_MMAP_BIN_TRUNCATED',
       files.bin,
       binBytes,
-      `${tokenCount} tokens of ${header.dtype} need ${needed} bytes, the file has ${binBytes}; ${whole} of ${header.sequenceCount} sequences are whole; copy it again`,
+      `${tokenCount} tokens of ${header.dtype} need ${needed} bytes, the file has ${binBytes}; ${whole} of ${header.sequenceCount} sequences and ${wholeDocuments} of ${documents} documents are whole; copy it again, or keep those with cpt-mmap repair --truncate`,
     );
   }
-  checkPointers(header, arrays, binBytes, files.idx);
+  // Pointers that follow one another from 0 to the last token are aligned and inside.
+  if (!isContiguous) checkPointers(header, arrays, binBytes, files.idx);
   const warnings: string[] = [];
   if (tokenCount === 0) warnings.push(`${files.bin}: the dataset is empty; Megatron cannot map an empty file`);
   if (!isContiguous)
@@ -212,7 +228,7 @@ export function checkIndex(
   return { tokenCount, isContiguous, warnings };
 }
 
-function checkDocumentIndex(header: IndexHeader, documentIndex: Float64Array, file: string): void {
+function checkDocumentIndex(header: IndexHeader, documentIndex: IndexArrays['documentIndex'], file: string): void {
   const fail = (entry: number, why: string) =>
     refuse(
       'CPT_FORMAT_MMAP_DOCUMENT_INDEX',
@@ -262,17 +278,20 @@ function checkPointers(header: IndexHeader, { lengths, pointers }: IndexArrays, 
     const end = pointer + (lengths[i] as number) * width;
     if (pointer >= 0 && end <= binBytes && pointer % width === 0) continue;
     const where = `sequence ${i} has pointer ${pointer} and ${lengths[i]} tokens of ${width} bytes`;
+    const overflow = 'a 32-bit overflow in the program that wrote or merged the files is the usual cause';
+    const falls =
+      i > 0 && pointer < (pointers[i - 1] as number) ? `, and the one before is ${pointers[i - 1]}: ${overflow}` : '';
     const why =
       pointer < 0
-        ? 'a pointer is never negative; a 32-bit overflow in the program that merged the files is the usual cause'
+        ? `a pointer is never negative; ${overflow}`
         : end > binBytes
-          ? `the .bin file has ${binBytes} bytes`
-          : `a pointer is a multiple of ${width}`;
+          ? `the .bin file has ${binBytes} bytes${falls}`
+          : `a pointer is a multiple of ${width}${falls}`;
     throw refuse(
       'CPT_FORMAT_MMAP_POINTER',
       file,
       header.offsets.pointers + 8 * i,
-      `${where}; ${why}; build the dataset again`,
+      `${where}; ${why}; cpt-mmap repair --pointers lays them anew where the lengths fit .bin, else build the dataset again`,
     );
   }
 }

@@ -23,6 +23,8 @@ export { type DuplicateOptions, type Duplicates, findDuplicates } from './dedup/
 export type { RunStorage } from './dedup/key-sorter.ts';
 export { type Examination, type ExamineOptions, examineDataset } from './doctor/examine.ts';
 export type { Finding } from './doctor/finding.ts';
+export type { Document } from './documents/document.ts';
+export { type InputFile, type InputRecord, listInputs, type ReadOptions, readDocuments } from './documents/inputs.ts';
 export {
   type DocumentPart,
   type Estimate,

@@ -1,8 +1,18 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { brokenPairs, filesIn, openDescriptors, readablePair, refusal, temporaryFolder } from '../test/fixtures.ts';
+import { serializeIndex } from './index-format.ts';
 import {
   createDatasetWriter,
   listFiles,
@@ -100,6 +110,26 @@ test('a dataset that cannot be opened leaves no file open', async () => {
   writeFileSync(join(folder, 'alone.idx'), pair.idx);
   await refusal(openDataset(join(folder, 'alone')));
   expect(openDescriptors(folder)).toEqual([]);
+});
+
+test('a .bin of more than 4 GiB is read past every 32-bit number, from disk', async () => {
+  // 4 sequences of 2^29 ids of 4 bytes, 8 GiB in all: a hole, except for the first and last ids of the last sequence.
+  const prefix = join(temporaryFolder(), 'set');
+  const lengths = Int32Array.of(2 ** 29, 2 ** 29, 2 ** 29, 2 ** 29);
+  const content = { dtype: 'int32', sequenceCount: 4, documentCount: 4, sequencesPerDocument: undefined } as const;
+  writeFileSync(`${prefix}.idx`, Buffer.concat([...serializeIndex({ ...content, lengths: () => [lengths] })]));
+  const file = openSync(`${prefix}.bin`, 'w');
+  for (const [id, at] of [
+    [7, 6 * 2 ** 30],
+    [8, 8 * 2 ** 30 - 4],
+  ] as const)
+    writeSync(file, Int32Array.of(id), 0, 4, at);
+  closeSync(file);
+  const dataset = await openDataset(prefix);
+  expect(dataset).toMatchObject({ tokenCount: 2 ** 31, binBytes: 2 ** 33, isContiguous: true, warnings: [] });
+  expect([...(await dataset.tokens(3 * 2 ** 29 - 1, 3))]).toEqual([0, 7, 0]);
+  expect([...(await dataset.tokens(2 ** 31 - 2, 2))]).toEqual([0, 8]);
+  await dataset.close();
 });
 
 test('a prefix is what a person means by it', async () => {

@@ -21,7 +21,7 @@ export async function resolvePrefix(path: string): Promise<string> {
  * Opens `prefix.idx` and `prefix.bin`; see `openDatasetSources`. Close it.
  * @throws InvalidInputError `CPT_INPUT_FILE_MISSING` when one of the two is not there.
  */
-export async function openDataset(prefix: string): Promise<MmapDataset> {
+export async function openDataset(prefix: string, signal?: AbortSignal): Promise<MmapDataset> {
   const opened: FileSource[] = [];
   const close = async () => {
     await Promise.all(opened.map((source) => source.close()));
@@ -31,7 +31,7 @@ export async function openDataset(prefix: string): Promise<MmapDataset> {
     opened.push(idx);
     const bin = await fileSource(`${prefix}.bin`);
     opened.push(bin);
-    return await openDatasetSources({ prefix, idx, bin, close });
+    return await openDatasetSources({ prefix, idx, bin, close }, signal);
   } catch (error) {
     await close();
     throw error;

@@ -1,5 +1,6 @@
 import { bytesSource, countingSource } from '@pai-cpt/core';
 import { expect, test } from 'vitest';
+import { documentsOf, pairBytes } from '../test/datasets.ts';
 import { brokenPairs, readablePair, readablePairs, refusal } from '../test/fixtures.ts';
 import { openDatasetSources } from './read.ts';
 
@@ -59,6 +60,61 @@ test('opening reads the index once and no token; a sequence is one read of its o
   expect(bin.stats).toEqual({ reads: 2, bytes: 32 });
 });
 
+test.each(readablePairs)('$name: the sequences of any range, one after another', async (pair) => {
+  const dataset = await open(pair);
+  const all = pair.documents.flat();
+  for (let from = 0; from <= all.length; from++) {
+    for (let to = from; to <= all.length; to++) {
+      const read: number[][] = [];
+      for await (const ids of dataset.sequences(from, to)) read.push([...ids]);
+      expect(read).toEqual(all.slice(from, to));
+    }
+  }
+});
+
+test('sequences are read in windows, a long one by itself', async () => {
+  const lengths = [100_000, 100_000, 62_144, 1, 600_000, 7];
+  const { idx, bin: bytes } = pairBytes(documentsOf(lengths), 'int32');
+  const bin = countingSource(bytesSource(bytes));
+  const dataset = await openDatasetSources({ prefix: 'set', idx: bytesSource(idx), bin });
+  const firsts: (number | undefined)[] = [];
+  for await (const ids of dataset.sequences()) firsts.push(ids[0]);
+  expect(firsts).toEqual([0, 100_000, 200_000, 262_144, 262_145, 862_145]);
+  expect(bin.stats).toEqual({ reads: 4, bytes: bytes.byteLength }); // 2^18 ids, then 1, 600,000 and 7
+});
+
+test.each([
+  [-1, 2],
+  [0, 7],
+  [3, 2],
+  [0.5, 2],
+])('sequences %d to %d do not exist', async (from, to) => {
+  const dataset = await open(readablePair('i32_multi_sequence'));
+  expect((await refusal(dataset.sequences(from, to).next())).message).toBe(
+    `set: sequences ${from} to ${to} do not exist; it has 6`,
+  );
+});
+
+test('small reads are made at once where the source can, large ones are not', async () => {
+  const { idx, bin: bytes } = pairBytes(documentsOf([65_536, 65_537]), 'int32');
+  const made: string[] = [];
+  const bin = {
+    byteLength: bytes.byteLength,
+    async read(offset: number, length: number) {
+      made.push(`read ${length}`);
+      return bytes.subarray(offset, offset + length);
+    },
+    readSync(offset: number, length: number) {
+      made.push(`readSync ${length}`);
+      return bytes.subarray(offset, offset + length);
+    },
+  };
+  const dataset = await openDatasetSources({ prefix: 'set', idx: bytesSource(idx), bin });
+  const [first, second] = [await dataset.get(0), await dataset.get(1)];
+  expect([first.at(-1), second[0], second.at(-1)]).toEqual([65_535, 65_536, 131_072]);
+  expect(made).toEqual(['readSync 262144', 'read 262148']);
+});
+
 test.each([-1, 6, 0.5, Number.NaN])('sequence %d does not exist', async (sequence) => {
   const dataset = await open(readablePair('i32_multi_sequence'));
   expect((await refusal(dataset.get(sequence))).message).toBe(`set: sequence ${sequence} does not exist; it has 6`);
@@ -89,4 +145,6 @@ test('an abort stops a read with its own reason', async () => {
   const dataset = await open(readablePair('i32_multi_sequence'));
   const reason = new Error('enough');
   await expect(dataset.get(0, AbortSignal.abort(reason))).rejects.toBe(reason);
+  await expect(dataset.tokens(0, 1, AbortSignal.abort(reason))).rejects.toBe(reason);
+  await expect(dataset.sequences(0, 6, AbortSignal.abort(reason)).next()).rejects.toBe(reason);
 });

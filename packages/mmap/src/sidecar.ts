@@ -23,6 +23,8 @@ export interface Sidecar {
   options: SidecarOptions;
   /** Documents left out, by reason; a reason that never came up is left out too, `empty` is not. */
   dropped: { empty: number; [reason: string]: number };
+  /** Documents of more than `options.maxDocTokens` tokens, which became several; absent when there were none. */
+  splitDocuments?: number;
   /** Which part of the inputs this dataset is; `null` when it is all of them. */
   heldOut: { part: 'train' | 'valid'; share: number; seed: number } | null;
   sha256: { bin: string; idx: string };
@@ -49,6 +51,7 @@ export interface SidecarOptions {
   onBad?: string;
   onInvalidUtf8?: string;
   maxLine?: number;
+  maxDocTokens?: number;
   limit?: number;
   shuffle?: number;
   /** `2/8`: the second of eight parts of the inputs. */

@@ -166,16 +166,17 @@ function onesList(count: number): Int32List {
 export function checkIds(ids: Int32Array, dtype: TokenDtype, where: string): number {
   const { min, max } = TOKEN_DTYPES[dtype];
   let largest = -1;
+  let smallest = 0;
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i] as number;
-    if (id < min || id > max) {
-      throw new InvalidInputError(
-        'CPT_INPUT_TOKEN_RANGE',
-        `${where}, token ${i}: id ${id} does not fit ${dtype} (${min} to ${max}); use dtype int32`,
-        { field: 'dtype', id },
-      );
-    }
     if (id > largest) largest = id;
+    else if (id < smallest) smallest = id;
   }
-  return largest;
+  if (smallest >= min && largest <= max) return largest;
+  const at = ids.findIndex((id) => id < min || id > max);
+  throw new InvalidInputError(
+    'CPT_INPUT_TOKEN_RANGE',
+    `${where}, token ${at}: id ${ids[at]} does not fit ${dtype} (${min} to ${max}); use dtype int32`,
+    { field: 'dtype', id: ids[at] as number },
+  );
 }

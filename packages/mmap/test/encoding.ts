@@ -4,6 +4,7 @@ import { createBatchEncoder, type EncodeBatch } from '../src/build/encode-batch.
 import { type EncodeRules, MAX_SEQUENCE_TOKENS } from '../src/build/encode-rules.ts';
 import { createTextEngine, type EngineSource, prepareEngine } from '../src/build/text-engine.ts';
 import type { Batch } from '../src/documents/batch.ts';
+import { parseBpeModel } from '../src/tokenizer/bpe-model.ts';
 import type { AddedTokenPolicy } from '../src/tokenizer/byte-level-bpe.ts';
 import { TOKENIZER } from './fixtures.ts';
 
@@ -18,14 +19,15 @@ export const RULES: EncodeRules = {
   keepEmpty: false,
   onBad: 'skip',
   onInvalidUtf8: 'skip',
-  maxSequenceTokens: MAX_SEQUENCE_TOKENS,
+  maxDocTokens: MAX_SEQUENCE_TOKENS,
 };
 
 const file = join(TOKENIZER, 'tokenizer.json');
 const sources = new Map<AddedTokenPolicy, EngineSource>();
 
 export function engineSource(specials: AddedTokenPolicy = 'encode'): EngineSource {
-  const source = sources.get(specials) ?? prepareEngine(readFileSync(file), file, specials);
+  const bytes = readFileSync(file);
+  const source = sources.get(specials) ?? prepareEngine(parseBpeModel(bytes, file), bytes, file, specials);
   sources.set(specials, source);
   return source;
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,8 +27,9 @@ export async function load(url, context, next) {
   } catch {
     text = await translate(source, fileURLToPath(url));
     mkdirSync(cache, { recursive: true });
-    writeFileSync(`${cached}.${process.pid}`, text);
-    renameSync(`${cached}.${process.pid}`, cached);
+    const temporary = `${cached}.${randomUUID()}`; // several threads may translate the same file
+    writeFileSync(temporary, text);
+    renameSync(temporary, cached);
   }
   return { format: 'module', shortCircuit: true, source: text };
 }

@@ -10,7 +10,7 @@ import type { GrowingFile } from './output/node.ts';
 /** Decides what bad records are: the end of the build, or a line in `rejects.jsonl`. */
 export interface BadLog {
   /** @throws FormatError or InvalidInputError under the policy `fail`. */
-  reject(bad: BadRecord, batch: Batch, file: string, lineBefore: number): Promise<void>;
+  reject(bad: BadRecord, batch: Pick<Batch, 'unit' | 'byteOffset'>, file: string, lineBefore: number): Promise<void>;
   rejectOversized(piece: Oversized, file: string, lineBefore: number): Promise<void>;
   /** @throws InvalidInputError `CPT_INPUT_TOO_MANY_BAD`. Before the end only once enough records were read to tell. */
   checkShare(isEnd: boolean): Promise<void>;

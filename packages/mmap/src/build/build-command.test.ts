@@ -35,7 +35,19 @@ test('every policy reaches the build and its sidecar', async () => {
     'text',
     '--keep-empty',
   ];
-  const { out, log } = await run(...policies, '--shuffle', '3', '--limit', '6', '--max-line', '1k', '--workers', '0');
+  const { out, log } = await run(
+    ...policies,
+    '--shuffle',
+    '3',
+    '--limit',
+    '6',
+    '--max-line',
+    '1k',
+    '--workers',
+    '0',
+    '--max-doc-tokens',
+    '1M',
+  );
   expect((await readSidecar(prefix))?.options).toEqual({
     textKey: 'text',
     splitParagraphs: false,
@@ -44,6 +56,7 @@ test('every policy reaches the build and its sidecar', async () => {
     onBad: 'skip',
     onInvalidUtf8: 'replace',
     maxLine: 1000,
+    maxDocTokens: 1_000_000,
     limit: 6,
     shuffle: 3,
   });

@@ -58,6 +58,11 @@ export function registerBuild(program: Command, output: Output, signal: AbortSig
       oneOf('--on-invalid-utf8', ['fail', 'skip', 'replace']),
     )
     .option('--max-line <bytes>', 'longest record, for example 512M (default: 256 MiB)', parseCount('--max-line'))
+    .option(
+      '--max-doc-tokens <tokens>',
+      'longest document; a longer one is split into several (default: 2^31 - 1)',
+      parseCount('--max-doc-tokens'),
+    )
     .option('--dry-run', 'measure a sample: tokens, bytes and room on the disk; write nothing')
     .option('--restart', 'drop what an interrupted build left, instead of going on with it')
     .option('--force', 'replace an existing dataset')

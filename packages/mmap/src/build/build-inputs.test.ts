@@ -236,9 +236,34 @@ test('§7 very long line: refused with its offset, or passed over; a text is cut
   expect(cut.warnings.at(-1)).toContain('texts longer than 100 bytes were cut 1 times');
 });
 
-test('§7 document of too many tokens is refused', async () => {
-  const error = await refusal(build({ output: output() }, { maxSequenceTokens: 20 }));
-  expect(error.code).toBe('CPT_INPUT_DOCUMENT_TOO_LONG');
+test('§7 document of too many tokens: split with a warning; said in result and sidecar, and no token is lost', async () => {
+  const lines = readFileSync(CORPUS_FILES[1] as string, 'utf8')
+    .split('\n')
+    .slice(0, 30);
+  const inputs = [writeInput('a.jsonl', lines.join('\n'))];
+  const whole = await build({ inputs, output: output(), eod: 'none' });
+  const split = await build({ inputs, output: output(), eod: 'none', maxDocTokens: 50 });
+  const [before, after] = [await openDataset(whole.prefix), await openDataset(split.prefix)];
+  const longer = before.lengths.filter((length) => length > 50);
+  expect(longer.length).toBeGreaterThan(10);
+  expect(Array.from(after.lengths)).toEqual(
+    Array.from(before.lengths).flatMap((length) => [
+      ...Array(Math.ceil(length / 50) - 1).fill(50),
+      ((length - 1) % 50) + 1,
+    ]),
+  );
+  expect(await after.tokens(0, after.tokenCount)).toEqual(await before.tokens(0, before.tokenCount));
+  await Promise.all([before.close(), after.close()]);
+  expect([whole.splitDocuments, split.splitDocuments]).toEqual([0, longer.length]);
+  expect(split.warnings).toContain(
+    `${longer.length} documents of more than 50 tokens were split, each part a document of its own; choose with --max-doc-tokens`,
+  );
+  expect(await readSidecar(split.prefix)).toMatchObject({
+    documents: after.documentCount,
+    splitDocuments: longer.length,
+    options: { maxDocTokens: 50 },
+  });
+  expect(await readSidecar(whole.prefix)).not.toHaveProperty('splitDocuments');
 });
 
 test('§7 gz truncated: refused with the packed offset, and nothing stays', async () => {
@@ -264,6 +289,7 @@ test('stdin is read through the command line, and leaves no unfinished build', (
     input: readInput('lists.jsonl'),
   });
   expect(child.status).toBe(0);
+  expect(child.stderr).toContain('stdin is read once: an interrupted build of it cannot be continued');
   expect(JSON.parse(child.stdout)).toMatchObject({ ...lists.withEod, dropped: 3 });
   expect(filesIn(join(prefix, '..'))).toEqual(['set.bin', 'set.idx', 'set.json']);
 });

@@ -2,10 +2,12 @@ import type { BadReason } from '../documents/bad-record.ts';
 
 /** What a build met besides documents. */
 export interface BuildCounts {
-  /** Records read: documents, and those that were left out. */
+  /** Records read: documents, each part of a split one for itself, and those that were left out. */
   records: number;
   /** Left out, by reason; without text: `empty`. */
   dropped: { empty: number } & Partial<Record<BadReason, number>>;
+  /** Documents of too many tokens, which became several. */
+  splitDocuments: number;
   /** Documents in which U+FFFD stands for wrong bytes. */
   replaced: number;
   /** How often texts spelt an added token, and in how many documents. */
@@ -20,6 +22,7 @@ export interface BuildCounts {
 export const NO_COUNTS: BuildCounts = {
   records: 0,
   dropped: { empty: 0 },
+  splitDocuments: 0,
   replaced: 0,
   addedTokens: 0,
   addedTokenDocuments: 0,

@@ -19,6 +19,7 @@ export function describeStart(plan: BuildPlan, options: BuildOptions): JournalSt
       onBad: rules.onBad,
       onInvalidUtf8: rules.onInvalidUtf8,
       maxLine,
+      maxDocTokens: rules.maxDocTokens,
       heldOut: options.heldOut ?? null,
       shuffle: options.shuffle ?? null,
       limit: options.limit ?? null,
@@ -36,7 +37,7 @@ export function describeStart(plan: BuildPlan, options: BuildOptions): JournalSt
 /** The same for the sidecar, for a person: what was left at its default is left out. */
 export function describeOptions(plan: BuildPlan, options: BuildOptions): SidecarOptions {
   const { rules } = plan;
-  const { splitParagraphs = false, keepEmpty, maxLine, limit, shuffle, part } = options;
+  const { splitParagraphs = false, keepEmpty, maxLine, maxDocTokens, limit, shuffle, part } = options;
   return {
     textKey: rules.textKey,
     splitParagraphs,
@@ -45,6 +46,7 @@ export function describeOptions(plan: BuildPlan, options: BuildOptions): Sidecar
     ...(rules.onBad !== 'fail' && { onBad: rules.onBad }),
     ...(rules.onInvalidUtf8 !== 'fail' && { onInvalidUtf8: rules.onInvalidUtf8 }),
     ...(maxLine !== undefined && { maxLine }),
+    ...(maxDocTokens !== undefined && { maxDocTokens }),
     ...(limit !== undefined && { limit }),
     ...(shuffle !== undefined && { shuffle }),
     ...(part && { part: `${part.index}/${part.of}` }),

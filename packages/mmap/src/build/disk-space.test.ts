@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { CORPUS_FILES, filesIn, refusal, TOKENIZER, temporaryFolder } from '../../test/fixtures.ts';
-import { buildDataset } from '../build.ts';
 import type { GrowingFile } from './output/node.ts';
 
 const disk = vi.hoisted(() => ({ free: 1e12, fails: false }));
@@ -18,6 +17,15 @@ vi.mock('./output/node.ts', async (original) => {
     return { ...file, append };
   };
   return { ...real, openGrowing };
+});
+
+// Modules are shared by the files of a run: the real ones may be loaded, and no other file may get these.
+vi.resetModules();
+const { buildDataset } = await import('../build.ts');
+afterAll(() => {
+  vi.doUnmock('./node.ts');
+  vi.doUnmock('./output/node.ts');
+  vi.resetModules();
 });
 
 const build = (folder: string) =>

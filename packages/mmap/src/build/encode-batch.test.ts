@@ -123,23 +123,23 @@ test('added tokens: encoded, as text, or an error; counted each time', async () 
   expect([refused.addedTokens, refused.largest.length]).toEqual([0, 1]);
 });
 
-test('§7 document of too many tokens: refused, and nothing of it is kept', async () => {
-  const encode = await batchEncoder({ maxSequenceTokens: 3 });
-  const result = await encode(linesBatch('{"text":["a","one and two and three"]}\n{"text":"ab"}\n'));
-  expect(result.bad).toMatchObject([{ reason: 'too-many-tokens', line: 0 }]);
-  expect(documentsOf(result)).toEqual([[[...(await idsOf('ab')), EOD]]]);
-  const exact = (await idsOf('one and two')).length;
-  const lines = linesBatch('{"text":"one and two"}\n');
-  expect((await (await batchEncoder({ maxSequenceTokens: exact }))(lines)).bad).toHaveLength(1);
-  expect((await (await batchEncoder({ maxSequenceTokens: exact + 1 }))(lines)).bad).toHaveLength(0);
+test('§7 document of too many tokens: split into documents of as many as may be, and counted', async () => {
+  const one = await idsOf('one and two and three and four and five');
+  const limit = one.length - 2;
+  const encode = await batchEncoder({ maxDocTokens: limit });
+  const result = await encode(linesBatch('{"text":"one and two and three and four and five"}\n{"text":"ab"}\n'));
+  expect(documentsOf(result)).toEqual([
+    [[...one.slice(0, limit - 1), EOD]],
+    [[...one.slice(limit - 1), EOD]],
+    [[...(await idsOf('ab')), EOD]],
+  ]);
+  expect(result).toMatchObject({ split: 1, bad: [], empty: 0, lines: 2 });
 });
 
 test('§7 very long word: a megabyte of one letter is no trouble, nor is what comes after it', async () => {
   const encode = await batchEncoder({ dtype: 'int32' });
-  const long = 'a'.repeat(3_000_000);
-  const start = performance.now();
+  const long = 'a'.repeat(1_000_000); // a merge that looks at all letters for each letter would run into the time limit of the test
   const result = await encode(linesBatch(`{"text":"${long}"}\n{"text":"b"}\n`));
-  expect(performance.now() - start).toBeLessThan(10_000);
   expect(await tokenizer.decode(result.ids.subarray(0, (result.lengths[0] as number) - 1))).toBe(long);
   expect(documentsOf(await encode(linesBatch('{"text":"c"}\n')))).toEqual([[[...(await idsOf('c')), EOD]]]);
 });

@@ -18,6 +18,8 @@ export interface EncodedBatch extends EncodedDocuments {
   empty: number;
   /** Records that are no documents; in the policy `fail` the first of them, and nothing behind it was looked at. */
   bad: BadRecord[];
+  /** Documents of too many tokens, which became several. */
+  split: number;
   /** Documents in which wrong bytes were replaced. */
   replaced: number;
   /** How often added tokens were spelt in texts, and in how many documents. */
@@ -40,7 +42,7 @@ interface Place {
  */
 export function createBatchEncoder(engine: TextEngine, rules: EncodeRules): EncodeBatch {
   const jsonLines = createJsonLines(engine, rules.textKey);
-  const collector = createIdCollector(rules.dtype);
+  const collector = createIdCollector(rules.dtype, rules.maxDocTokens);
   const utf8 = new TextEncoder();
 
   return async function encodeBatch(batch, room) {
@@ -53,6 +55,7 @@ export function createBatchEncoder(engine: TextEngine, rules: EncodeRules): Enco
       lines: batch.unit === 'row' ? rowsOf(batch) : countLines(bytes),
       empty: 0,
       bad: [],
+      split: 0,
       replaced: 0,
       addedTokens: 0,
       addedTokenDocuments: 0,
@@ -94,12 +97,14 @@ export function createBatchEncoder(engine: TextEngine, rules: EncodeRules): Enco
       if (added > 0) result.addedTokenDocuments++;
       if (isReplaced) result.replaced++;
       if (isBlankSoFar && !rules.keepEmpty) collector.drop();
-      if (!collector.endDocument(rules.eodToken, rules.keepEmpty)) result.empty++;
+      const became = collector.endDocument(rules.eodToken, rules.keepEmpty);
+      if (became === 0) result.empty++;
+      if (became > 1) result.split++;
     }
 
     function encodeJson(place: Place): BadRecord | undefined | Promise<BadRecord | undefined> {
       const length = isValid ? jsonLines.read(place.start, place.end) : NEEDS_PARSE;
-      if (length !== NEEDS_PARSE) return encodeLoaded(length, place);
+      if (length !== NEEDS_PARSE) return encodeLoaded(length);
       const part = bytes.subarray(place.start, place.end);
       if (!isValid && !isUtf8(part)) {
         if (rules.onInvalidUtf8 !== 'replace') return badUtf8(part, placeOf(place), 'json');
@@ -108,21 +113,16 @@ export function createBatchEncoder(engine: TextEngine, rules: EncodeRules): Enco
       const json = textOf(bytes, place.start, place.end);
       const found = textsOfJson(json, rules.textKey, batch.isFirst && place.line === 0);
       if ('reason' in found) return { ...placeOf(place), ...found };
-      return encodeAll(found.texts, place);
+      return encodeAll(found.texts);
     }
 
-    async function encodeAll(texts: string[], place: Place): Promise<BadRecord | undefined> {
-      for (const text of texts) {
-        const wrong = encodeString(text, place);
-        const bad = wrong instanceof Promise ? await wrong : wrong;
-        if (bad) return bad;
-      }
-      return undefined;
+    async function encodeAll(texts: string[]): Promise<undefined> {
+      for (const text of texts) await encodeString(text);
     }
 
-    function encodeString(text: string, place: Place): BadRecord | undefined | Promise<BadRecord | undefined> {
+    function encodeString(text: string): undefined | Promise<undefined> {
       engine.reserve(Buffer.byteLength(text));
-      return encodeLoaded(utf8.encodeInto(text, engine.text).written, place);
+      return encodeLoaded(utf8.encodeInto(text, engine.text).written);
     }
 
     function encodeText(place: Place): BadRecord | undefined | Promise<BadRecord | undefined> {
@@ -132,28 +132,23 @@ export function createBatchEncoder(engine: TextEngine, rules: EncodeRules): Enco
         if (rules.onInvalidUtf8 !== 'replace')
           return badUtf8(part, placeOf(place), batch.unit === 'line' ? 'text' : 'json');
         isReplaced = true;
-        return encodeString(textOf(bytes, place.start, place.end), place);
+        return encodeString(textOf(bytes, place.start, place.end));
       }
       engine.reserve(part.byteLength);
       engine.text.set(part);
-      return encodeLoaded(part.byteLength, place);
+      return encodeLoaded(part.byteLength);
     }
 
     /** Encodes `engine.text[0, length)` as the next sequence. */
-    function encodeLoaded(length: number, place: Place): BadRecord | undefined | Promise<BadRecord | undefined> {
+    function encodeLoaded(length: number): undefined | Promise<undefined> {
       if (isBlankSoFar) isBlankSoFar = isBlank(engine.text, 0, length);
       const count = engine.encode(length);
-      return typeof count === 'number' ? collect(count, place) : count.then((known) => collect(known, place));
+      return typeof count === 'number' ? collect(count) : count.then(collect);
     }
 
-    function collect(count: number, place: Place): BadRecord | undefined {
+    function collect(count: number): undefined {
       added += engine.addedTokenCount();
-      if (count > rules.maxSequenceTokens - (rules.eodToken === undefined ? 0 : 1)) {
-        const why = `${count} tokens in one sequence, more than the ${rules.maxSequenceTokens} that an index can say; cut the document into several`;
-        return { ...placeOf(place), reason: 'too-many-tokens', why };
-      }
       collector.add(engine.ids, count);
-      return undefined;
     }
 
     function refuseDocument(places: number[], last: number): BadRecord | undefined {

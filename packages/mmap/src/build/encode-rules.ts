@@ -17,8 +17,9 @@ export interface EncodeRules {
   onBad: BadPolicy;
   /** `replace` puts U+FFFD where bytes are not UTF-8. */
   onInvalidUtf8: BadPolicy | 'replace';
-  /** Ids of the longest sequence: lengths are stored in 32 bits. */
-  maxSequenceTokens: number;
+  /** Ids of the longest document, its end included; a longer one is split. */
+  maxDocTokens: number;
 }
 
+/** What the index can say of one sequence: lengths are stored in 32 bits. */
 export const MAX_SEQUENCE_TOKENS = 2 ** 31 - 1;

@@ -5,7 +5,7 @@ import type { InputFile } from '../documents/input-file.ts';
 import { STDIN } from '../documents/input-file.ts';
 import { openInput } from '../documents/open-input.ts';
 import { TOKEN_DTYPES } from '../token-dtype.ts';
-import type { EncodeBatch } from './encode-batch.ts';
+import type { WorkEncoder } from './encode-work.ts';
 import { firstLineFrom, freeBytes } from './node.ts';
 import { createLocalEncoder } from './open-pool.ts';
 
@@ -57,7 +57,7 @@ export async function estimateBuild(options: BuildOptions): Promise<BuildEstimat
       field: 'inputs',
     });
   }
-  const encode = await createLocalEncoder(plan, { ...plan.rules, onBad: 'skip', onInvalidUtf8: 'skip' });
+  const encoder = await createLocalEncoder(plan, { ...plan.rules, onBad: 'skip', onInvalidUtf8: 'skip' });
   const wanted = Math.min(Math.max(plan.bytesTotal * SAMPLE_SHARE, MIN_SAMPLE_BYTES), MAX_SAMPLE_BYTES);
   const step = Math.max(1, Math.ceil(plan.inputs.length / MAX_FILES));
   const chosen = plan.inputs.filter((_, i) => i % step === 0);
@@ -66,7 +66,7 @@ export async function estimateBuild(options: BuildOptions): Promise<BuildEstimat
   for (const input of chosen) {
     const share = chosenBytes === 0 ? 1 : Math.min(1, wanted / chosenBytes);
     for (const window of await windowsOf(input, share)) {
-      await readSample(window, plan, options, encode, bytesOf(input) * share, sum);
+      await readSample(window, plan, options, encoder, bytesOf(input) * share, sum);
     }
   }
   const factor = sum.bytes === 0 ? 0 : plan.bytesTotal / sum.bytes;
@@ -115,7 +115,7 @@ async function readSample(
   input: InputFile,
   plan: BuildPlan,
   options: BuildOptions,
-  encode: EncodeBatch,
+  { encode }: WorkEncoder,
   wantedBytes: number,
   sum: Sample,
 ): Promise<void> {

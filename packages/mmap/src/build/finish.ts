@@ -64,6 +64,7 @@ function describePart(
     inputs: records,
     options: describeOptions(plan, options),
     dropped: counts.dropped,
+    ...(counts.splitDocuments > 0 && { splitDocuments: counts.splitDocuments }),
     heldOut: options.heldOut === undefined ? null : { part, share: options.heldOut, seed: HELD_OUT_SEED },
     sha256,
   };

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { MAX_SEQUENCE_TOKENS } from './encode-rules.ts';
 import { createIdCollector } from './id-collector.ts';
 import { encodeLengths, sequenceLengths, sequencesPerDocument } from './lengths.ts';
 import { routeDocuments } from './route-documents.ts';
@@ -10,10 +11,10 @@ const documents = fc.array(fc.array(fc.array(fc.integer({ min: 0, max: 8 }), { m
 });
 
 function gather(all: number[][][], keepEmpty: boolean) {
-  const collector = createIdCollector('uint16');
+  const collector = createIdCollector('uint16', MAX_SEQUENCE_TOKENS);
   const kept = all.filter((document) => {
     for (const ids of document) collector.add(Int32Array.from([...ids, 77, 77]), ids.length);
-    return collector.endDocument(EOD, keepEmpty);
+    return collector.endDocument(EOD, keepEmpty) > 0;
   });
   return { kept, taken: collector.take() };
 }
@@ -33,7 +34,16 @@ test('documents come out as they went in, through runs for any part and back fro
       (all, keepEmpty, choice) => {
         const { kept, taken } = gather(all, keepEmpty);
         expect(kept).toHaveLength(taken.largest.length);
-        const encoded = { ...taken, lines: 0, empty: 0, bad: [], replaced: 0, addedTokens: 0, addedTokenDocuments: 0 };
+        const encoded = {
+          ...taken,
+          lines: 0,
+          empty: 0,
+          bad: [],
+          split: 0,
+          replaced: 0,
+          addedTokens: 0,
+          addedTokenDocuments: 0,
+        };
         const parts: number[][][][] = [[], []];
         for (const piece of routeDocuments(encoded, kept.length, (document) => (choice[document] ? 1 : 0))) {
           const side = encodeLengths(piece.lengths, piece.perDocument);
@@ -58,7 +68,16 @@ test('documents come out as they went in, through runs for any part and back fro
 
 test('neighbours of one part are one piece, and only the documents asked for come', () => {
   const { taken } = gather([[[1]], [[2]], [[3]], [[4]]], false);
-  const encoded = { ...taken, lines: 0, empty: 0, bad: [], replaced: 0, addedTokens: 0, addedTokenDocuments: 0 };
+  const encoded = {
+    ...taken,
+    lines: 0,
+    empty: 0,
+    bad: [],
+    split: 0,
+    replaced: 0,
+    addedTokens: 0,
+    addedTokenDocuments: 0,
+  };
   const asked: number[] = [];
   const partOf = (document: number) => {
     asked.push(document);
@@ -73,8 +92,52 @@ test('neighbours of one part are one piece, and only the documents asked for com
   expect([...routeDocuments(encoded, 0, () => 0)]).toEqual([]);
 });
 
+test.each([
+  ['as long as it may be', [[1, 2, 3]], [[[1, 2, 3, EOD]]]],
+  ['one id more', [[1, 2, 3, 4]], [[[1, 2, 3, EOD]], [[4, EOD]]]],
+  [
+    'several sequences, cut within the second',
+    [[1, 2], [3, 4], [5]],
+    [
+      [
+        [1, 2],
+        [3, EOD],
+      ],
+      [[4], [5, EOD]],
+    ],
+  ],
+  ['a cut where a sequence ends', [[1, 2, 3], [4]], [[[1, 2, 3, EOD]], [[4, EOD]]]],
+])('§7 document of too many tokens: split at 4, %s', (_, sequences, wanted) => {
+  const collector = createIdCollector('int32', 4);
+  collector.add(Int32Array.of(7), 1);
+  collector.endDocument(EOD, false);
+  for (const ids of sequences) collector.add(Int32Array.from(ids), ids.length);
+  expect(collector.endDocument(EOD, false)).toBe(wanted.length);
+  const { ids, lengths, perDocument, largest } = collector.take();
+  expect([...ids]).toEqual([7, EOD, ...wanted.flat(2)]);
+  expect([...lengths]).toEqual([2, ...wanted.flat().map(({ length }) => length)]);
+  expect([...(perDocument ?? lengths.map(() => 1))]).toEqual([1, ...wanted.map(({ length }) => length)]);
+  expect([...largest]).toEqual([EOD, ...wanted.map(() => EOD)]);
+});
+
+test('§7 document of too many tokens: without an end of document all of them are text, and a dropped one is not split', () => {
+  const collector = createIdCollector('int32', 2);
+  collector.add(Int32Array.of(1, 2, 3, 4, 5), 5);
+  expect(collector.endDocument(undefined, false)).toBe(3);
+  collector.add(Int32Array.of(6, 7, 8), 3);
+  collector.drop();
+  expect(collector.endDocument(undefined, true)).toBe(1);
+  const { ids, lengths, perDocument, largest } = collector.take();
+  expect([[...ids], [...lengths], [...(perDocument ?? [])]]).toEqual([
+    [1, 2, 3, 4, 5],
+    [2, 2, 1],
+    [1, 1, 1, 0],
+  ]);
+  expect([...largest]).toEqual([2, 4, 5, -1]);
+});
+
 test('what is dropped leaves nothing, and memory grows with what comes', () => {
-  const collector = createIdCollector('int32');
+  const collector = createIdCollector('int32', MAX_SEQUENCE_TOKENS);
   collector.add(Int32Array.of(1, 2), 2);
   collector.drop();
   const many = new Int32Array(1 << 19).fill(5);

@@ -1,19 +1,10 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { batchEncoder, engineSource, linesBatch, RULES, SOURCE_ARGV } from '../../test/encoding.ts';
-import { refusal, TOKENIZER, temporaryFolder } from '../../test/fixtures.ts';
-import {
-  coreCount,
-  countLinesBefore,
-  firstLineFrom,
-  freeBytes,
-  loadInThread,
-  readTokenizerJson,
-  startThread,
-} from './node.ts';
+import { refusal, temporaryFolder } from '../../test/fixtures.ts';
+import { coreCount, countLinesBefore, firstLineFrom, freeBytes, startThread } from './node.ts';
 import { BatchLost, createThreadPool, type EncoderPool } from './pool.ts';
-import { readFacts } from './tokenizer-facts.ts';
 
 const pool = (size: number, more: string[] = []): EncoderPool =>
   createThreadPool(size, (events) =>
@@ -28,7 +19,7 @@ function killer(word: string, times: number): string[] {
     const on = parentPort.on.bind(parentPort);
     parentPort.on = (event, listener) => on(event, (message) => {
       const left = readFileSync(${JSON.stringify(file)}, 'utf8');
-      if (left !== '' && Buffer.from(message.batch.bytes).includes(${JSON.stringify(word)})) {
+      if (left !== '' && Buffer.from(message.work.bytes).includes(${JSON.stringify(word)})) {
         writeFileSync(${JSON.stringify(file)}, left.slice(1));
         process.exit(3);
       }
@@ -75,27 +66,6 @@ test('a thread that cannot load its engine says why, with the code', async () =>
   const error = await refusal(threads.encode(linesBatch('{"text":"a"}\n')));
   expect([error.code, error.name]).toEqual(['CPT_FORMAT_TOKENIZER', 'FormatError']);
   await threads.close();
-});
-
-test('a tokenizer is loaded in a thread as it is here, and what is wrong with it is said the same', async () => {
-  const { facts, engine } = await loadInThread(TOKENIZER, 'encode', SOURCE_ARGV);
-  expect(facts).toEqual(await readFacts(TOKENIZER));
-  expect(facts).toMatchObject({ vocabSize: 1003, eodToken: 1000, file: join(TOKENIZER, 'tokenizer.json') });
-  expect(engine).toEqual(engineSource());
-  const error = await refusal(loadInThread('/nowhere', 'encode', SOURCE_ARGV));
-  expect([error.code, error.name]).toEqual(['CPT_INPUT_FILE_MISSING', 'InvalidInputError']);
-  const folder = temporaryFolder();
-  const json = JSON.parse(readFileSync(join(TOKENIZER, 'tokenizer.json'), 'utf8'));
-  json.model.byte_fallback = true;
-  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(json));
-  const unsupported = await refusal(loadInThread(folder, 'text', SOURCE_ARGV));
-  expect([unsupported.code, unsupported.name]).toEqual(['CPT_UNSUPPORTED_SPECIALS', 'UnsupportedError']);
-});
-
-test('a tokenizer that changed since the build began is refused', async () => {
-  expect((await refusal(readTokenizerJson(join(TOKENIZER, 'tokenizer.json'), 'ab'))).message).toContain(
-    'changed since',
-  );
 });
 
 test('the first line from a byte on, and the lines before one', async () => {

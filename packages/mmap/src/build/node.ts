@@ -1,70 +1,42 @@
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readFile, statfs } from 'node:fs/promises';
+import { open, statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { FormatError, InvalidInputError, UnsupportedError } from '@pai-cpt/core';
 import { type Batch, countLines } from '../documents/batch.ts';
-import type { AddedTokenPolicy } from '../tokenizer/byte-level-bpe.ts';
+import { idsIn } from './id-collector.ts';
 import type { EncoderThread, ThreadEvents } from './pool.ts';
-import type { EngineSource } from './text-engine.ts';
-import type { LoaderReply, ThreadReply, ThreadSetup } from './thread-messages.ts';
-import type { TokenizerFacts } from './tokenizer-facts.ts';
+import { createMemorySender } from './shared-memory.ts';
+import { type ThreadReply, type ThreadRequest, type ThreadSetup, toError } from './thread-messages.ts';
 
 /** Cores this process may use. */
 export function coreCount(): number {
   return availableParallelism();
 }
 
-/**
- * The bytes of a tokenizer.json.
- * @throws InvalidInputError `CPT_INPUT_INVALID` when it is not the file with this sha256 any more.
- */
-export async function readTokenizerJson(file: string, fingerprint: string): Promise<Uint8Array> {
-  const bytes = await readFile(file);
-  if (createHash('sha256').update(bytes).digest('hex') === fingerprint) return bytes;
-  throw new InvalidInputError('CPT_INPUT_INVALID', `${file}: changed since the build began; run it again`, { file });
-}
-
-/** What a build needs of its tokenizer. */
-export interface LoadedTokenizer {
-  facts: TokenizerFacts;
-  engine: EngineSource;
-}
-
-/**
- * Loads a tokenizer in a thread that ends with it: reading a large tokenizer.json leaves 200 MB of garbage behind, which a thread
- * that then only cuts and writes would never collect.
- */
-export async function loadInThread(
-  path: string,
-  specials: AddedTokenPolicy,
-  execArgv?: string[],
-): Promise<LoadedTokenizer> {
-  const worker = new Worker(threadFile('loader'), { workerData: { path, specials }, ...(execArgv && { execArgv }) });
-  try {
-    return await new Promise((resolve, reject) => {
-      worker.once('message', ({ loaded, error }: LoaderReply) => (loaded ? resolve(loaded) : reject(toError(error))));
-      worker.once('error', reject);
-      worker.once('exit', () => reject(new Error(`${path}: the thread that loads it ended without a word`)));
-    });
-  } finally {
-    await worker.terminate();
-  }
-}
+/** Nothing of a batch lives long: a young generation of the usual size would only hold 30 MB of garbage for each thread. */
+const SMALL_HEAP = { maxYoungGenerationSizeMb: 8 };
 
 /** From the built package a thread runs the built file, from its source the source, for which Node needs to be told how to load it. */
-function threadFile(name: 'worker' | 'loader'): URL {
-  return new URL(`./${name}/main.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
+function threadFile(): URL {
+  return new URL(`./worker/main.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
 }
 
 /** Starts one encoder thread. `execArgv` are options of Node for it, those of this process when absent. */
 export function startThread(setup: ThreadSetup, events: ThreadEvents, execArgv?: string[]): EncoderThread {
-  const worker = new Worker(threadFile('worker'), { workerData: setup, ...(execArgv && { execArgv }) });
+  const worker = new Worker(threadFile(), {
+    workerData: setup,
+    resourceLimits: SMALL_HEAP,
+    ...(execArgv && { execArgv }),
+  });
+  const send = createMemorySender();
+  const rooms = new Map<number, SharedArrayBuffer>();
   let lost: unknown = new Error('it ended without a word');
-  worker.on('message', ({ job, result, error }: ThreadReply) => {
-    if (result) events.done(job, result);
+  worker.on('message', ({ job, result, idCount, ids, error }: ThreadReply) => {
+    const room = rooms.get(job);
+    rooms.delete(job);
+    const found = ids ?? (room && idCount !== undefined && idsIn(room, setup.rules.dtype, idCount));
+    if (result && found) events.done(job, { ...result, ids: found });
     else events.failed(job, toError(error));
   });
   worker.on('error', (error) => {
@@ -72,7 +44,11 @@ export function startThread(setup: ThreadSetup, events: ThreadEvents, execArgv?:
   });
   worker.on('exit', () => events.lost(lost));
   return {
-    post: (job, batch, room) => worker.postMessage({ job, batch: compact(batch), room }),
+    post(job, work, room) {
+      rooms.set(job, room);
+      const sent = work.kind === 'batch' ? compact(work) : work;
+      worker.postMessage({ job, work: sent, room: send(room) } satisfies ThreadRequest);
+    },
     async close() {
       await worker.terminate();
     },
@@ -84,17 +60,6 @@ function compact(batch: Batch): Batch {
   const { bytes } = batch;
   const isGood = bytes.buffer instanceof SharedArrayBuffer || bytes.byteLength * 4 > bytes.buffer.byteLength * 3;
   return isGood ? batch : { ...batch, bytes: new Uint8Array(bytes) };
-}
-
-function toError(error: ThreadReply['error']): Error {
-  if (!error) return new Error('a thread sent neither a result nor an error');
-  if (!error.code) return new Error(error.message);
-  const classes: [string, typeof FormatError][] = [
-    ['CPT_FORMAT_', FormatError],
-    ['CPT_UNSUPPORTED_', UnsupportedError],
-  ];
-  const [, Class] = classes.find(([prefix]) => error.code?.startsWith(prefix)) ?? ['', InvalidInputError];
-  return new Class(error.code, error.message, error.details);
 }
 
 /** Bytes that new files in this folder may have; `undefined` where the system does not tell. */

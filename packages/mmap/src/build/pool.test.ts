@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { linesBatch } from '../../test/encoding.ts';
-import type { EncodedBatch } from './encode-batch.ts';
+import type { EncodedWork, Work } from './encode-work.ts';
 import { BatchLost, createLocalPool, createThreadPool, type ThreadEvents } from './pool.ts';
 
 interface Posted {
@@ -16,8 +16,10 @@ function fakeThreads() {
     const thread = { events, posted: [] as Posted[], isClosed: false };
     threads.push(thread);
     return {
-      post: (job: number, batch: { bytes: Uint8Array }, room: SharedArrayBuffer) =>
-        void thread.posted.push({ job, name: Buffer.from(batch.bytes).toString(), room }),
+      post: (job: number, work: Work, room: SharedArrayBuffer) => {
+        const name = work.kind === 'batch' ? Buffer.from(work.bytes).toString() : '';
+        thread.posted.push({ job, name, room });
+      },
       close: async () => {
         thread.isClosed = true;
       },
@@ -26,16 +28,16 @@ function fakeThreads() {
   const at = (i: number) => threads[i] as (typeof threads)[number];
   const finish = (i: number, n: number) => {
     const { job, name, room } = at(i).posted[n] as Posted;
-    at(i).events.done(job, { lines: Number(name), ids: new Int32Array(room, 0, 1) } as unknown as EncodedBatch);
+    at(i).events.done(job, { lines: Number(name), ids: new Int32Array(room, 0, 1) } as unknown as EncodedWork);
   };
   return { threads, start, at, finish };
 }
 const batch = (name: number) => linesBatch(String(name));
 
-test('batches go to the thread with the least to do, two to each', async () => {
+test('batches go to the thread with the least to do, three to each', async () => {
   const { start, at, finish } = fakeThreads();
   const pool = createThreadPool(2, start);
-  expect(pool.capacity).toBe(4);
+  expect(pool.capacity).toBe(6);
   const results = [1, 2, 3, 4].map((name) => pool.encode(batch(name)));
   expect([at(0).posted, at(1).posted].map((posted) => posted.map(({ name }) => name))).toEqual([
     ['1', '3'],
@@ -110,9 +112,28 @@ test('memory for results is used again once it is given back, and by the second 
   await Promise.all([second, third]);
 });
 
+test('memory that a result did not fit in is used again at once', async () => {
+  const { start, at } = fakeThreads();
+  const pool = createThreadPool(1, start);
+  const first = pool.encode(batch(1));
+  const [posted] = at(0).posted;
+  at(0).events.done(posted?.job as number, { lines: 1, ids: new Int32Array(3) } as unknown as EncodedWork);
+  pool.release(await first);
+  pool.encode(batch(2)).catch(() => undefined);
+  expect(at(0).posted[1]?.room).toBe(posted?.room);
+  await pool.close();
+});
+
 test('a pool without threads encodes on the spot', async () => {
-  const pool = createLocalPool(async ({ bytes }) => ({ lines: bytes.length }) as EncodedBatch);
+  let isClosed = false;
+  const pool = createLocalPool({
+    encode: async (work) => ({ lines: work.kind === 'batch' ? work.bytes.length : 0 }) as EncodedWork,
+    close: () => {
+      isClosed = true;
+    },
+  });
   expect(pool.capacity).toBe(1);
   expect((await pool.encode(batch(12))).lines).toBe(2);
   await pool.close();
+  expect(isClosed).toBe(true);
 });

@@ -1,36 +1,36 @@
-import { BATCH_BYTES, type Batch } from '../documents/batch.ts';
-import type { EncodeBatch, EncodedBatch } from './encode-batch.ts';
+import type { EncodedWork, Work, WorkEncoder } from './encode-work.ts';
+import { RANGE_BYTES } from './range/line-range.ts';
 
 /** Encodes batches, several at once. Ask for the next when fewer than `capacity` are under way. */
 export interface EncoderPool {
   /** Batches that keep all threads busy. */
   readonly capacity: number;
-  encode(batch: Batch): Promise<EncodedBatch>;
+  encode(work: Work): Promise<EncodedWork>;
   /** Gives back the memory of a result that nobody looks at any more. */
-  release(result: EncodedBatch): void;
+  release(result: EncodedWork): void;
   close(): Promise<void>;
 }
 
 /** A pool without threads: for inputs that are read before a thread has started. */
-export function createLocalPool(encode: EncodeBatch): EncoderPool {
+export function createLocalPool({ encode, close }: WorkEncoder): EncoderPool {
   return {
     capacity: 1,
-    encode: (batch) => encode(batch),
+    encode: (work) => encode(work),
     release: () => undefined,
-    close: async () => undefined,
+    close: async () => close(),
   };
 }
 
 /** One thread, as the pool sees it. */
 export interface EncoderThread {
   /** `room` is memory for the ids of the result. */
-  post(job: number, batch: Batch, room: SharedArrayBuffer): void;
+  post(job: number, work: Work, room: SharedArrayBuffer): void;
   close(): Promise<void>;
 }
 
 /** What a thread reports. After `lost` it is gone. */
 export interface ThreadEvents {
-  done(job: number, result: EncodedBatch): void;
+  done(job: number, result: EncodedWork): void;
   failed(job: number, error: unknown): void;
   lost(error: unknown): void;
 }
@@ -41,18 +41,18 @@ export class BatchLost extends Error {
 }
 
 interface Job {
-  batch: Batch;
+  work: Work;
   room: SharedArrayBuffer;
   attempts: number;
-  resolve(result: EncodedBatch): void;
+  resolve(result: EncodedWork): void;
   reject(error: unknown): void;
 }
 
-/** Batches under way in each thread: one that is worked on and one that waits. */
-const PER_THREAD = 2;
+/** Batches under way in each thread: one that is worked on, and those that wait while another thread has the first in order. */
+const PER_THREAD = 3;
 const MAX_ATTEMPTS = 2;
 /** Ids of a batch of ordinary size: at most one a byte. Memory that is not written to costs nothing. */
-const ROOM_BYTES = 4 * (BATCH_BYTES + 65536);
+const ROOM_BYTES = 4 * (RANGE_BYTES + 65536);
 
 /**
  * A pool over threads that `start` makes. A batch is kept until its result is there: when its thread dies, a new thread tries it
@@ -78,8 +78,16 @@ export function createThreadPool(size: number, start: (events: ThreadEvents) => 
       return job;
     };
     const thread = start({
-      done: (id, result) => settle(id)?.resolve(result),
-      failed: (id, error) => settle(id)?.reject(error),
+      done(id, result) {
+        const job = settle(id);
+        if (job && result.ids.buffer !== job.room) rooms.push(job.room); // too small: the result has memory of its own
+        job?.resolve(result);
+      },
+      failed(id, error) {
+        const job = settle(id);
+        if (job) rooms.push(job.room);
+        job?.reject(error);
+      },
       lost: (error) => {
         if (isClosed || slot.thread !== thread) return;
         const [first] = slot.jobs;
@@ -94,7 +102,7 @@ export function createThreadPool(size: number, start: (events: ThreadEvents) => 
         slot.thread = begin(slot);
         for (const id of slot.jobs) {
           const job = jobs.get(id) as Job;
-          slot.thread.post(id, job.batch, job.room);
+          slot.thread.post(id, job.work, job.room);
         }
       },
     });
@@ -108,15 +116,15 @@ export function createThreadPool(size: number, start: (events: ThreadEvents) => 
   }
   return {
     capacity: size * PER_THREAD,
-    encode(batch) {
+    encode(work) {
       return new Promise((resolve, reject) => {
         const id = nextJob++;
         const room = rooms.pop() ?? new SharedArrayBuffer(ROOM_BYTES);
-        jobs.set(id, { batch, room, attempts: 0, resolve, reject });
+        jobs.set(id, { work, room, attempts: 0, resolve, reject });
         const slot = slots.reduce((least, other) => (other.jobs.length < least.jobs.length ? other : least));
         slot.jobs.push(id);
         slot.thread ??= begin(slot);
-        slot.thread.post(id, batch, room);
+        slot.thread.post(id, work, room);
       });
     },
     release({ ids }) {

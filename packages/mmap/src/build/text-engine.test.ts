@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { engineSource } from '../../test/encoding.ts';
 import { TOKENIZER } from '../../test/fixtures.ts';
+import { parseBpeModel } from '../tokenizer/bpe-model.ts';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
 import { createTextEngine, prepareEngine, type TextEngine } from './text-engine.ts';
 
@@ -34,7 +35,11 @@ function altered(change: (json: Record<string, Record<string, unknown>>) => void
 
 test('text that grows under NFC beyond the room for it', async () => {
   const json = altered((model) => Object.assign(model, { normalizer: { type: 'NFC' } }));
-  const engine = await createTextEngine(prepareEngine(json, 'nfc.json', 'encode'), 'encode', 1000);
+  const engine = await createTextEngine(
+    prepareEngine(parseBpeModel(json, 'nfc.json'), json, 'nfc.json', 'encode'),
+    'encode',
+    1000,
+  );
   // U+1D160 becomes three characters: 4 bytes grow to 12.
   const text = '\u{1d160}'.repeat(240);
   const ids = await encode(engine, text);
@@ -46,12 +51,14 @@ test('a tokenizer of another kind goes to the reference, which counts added toke
   const json = altered((tokenizerJson) => {
     (tokenizerJson.model as Record<string, unknown>).byte_fallback = true;
   });
-  const source = prepareEngine(json, 'other.json', 'encode');
+  const source = prepareEngine(parseBpeModel(json, 'other.json'), json, 'other.json', 'encode');
   expect('compiled' in source).toBe(false);
   const engine = await createTextEngine(source, 'encode', 1000);
   expect(await encode(engine, 'a<|endoftext|>b')).toEqual([...(await tokenizer.encode('a<|endoftext|>b'))]);
   expect(engine.addedTokenCount()).toBe(1);
   const long = 'x'.repeat(30_000);
   expect(await tokenizer.decode(await encode(engine, long))).toBe(long);
-  expect(() => prepareEngine(json, 'other.json', 'text')).toThrow('other.json: this kind of tokenizer (byte_fallback)');
+  expect(() => prepareEngine(parseBpeModel(json, 'other.json'), json, 'other.json', 'text')).toThrow(
+    'other.json: this kind of tokenizer (byte_fallback)',
+  );
 });

@@ -1,5 +1,5 @@
 import { UnsupportedError } from '@pai-cpt/core';
-import { parseBpeModel } from '../tokenizer/bpe-model.ts';
+import type { parseBpeModel } from '../tokenizer/bpe-model.ts';
 import {
   type AddedTokenPolicy,
   type BpeEncoder,
@@ -28,22 +28,21 @@ const SLACK = 64;
 /** Texts up to this size go through one encoder. Only what texts touch of its memory is ever real. */
 const ORDINARY_BYTES = 2 ** 23;
 
-/** What an engine is made from. Plain data: made once, it goes to every thread. */
+/** What an engine is made from. Plain data and shared memory: made once, it goes to every thread. */
 export type EngineSource = { compiled: CompiledBpe } | { tokenizerJson: Uint8Array; file: string };
 
 /**
  * The source of engines for a `tokenizer.json`: tables for our own encoder where it covers the model exactly, the file itself for the
  * reference where it does not.
- * @throws FormatError `CPT_FORMAT_TOKENIZER`.
  * @throws UnsupportedError `CPT_UNSUPPORTED_SPECIALS` when the reference is needed and added tokens are to be plain text.
  */
-export function prepareEngine(tokenizerJson: Uint8Array, file: string, specials: AddedTokenPolicy): EngineSource {
-  const model = parseBpeModel(tokenizerJson, file);
-  if (!('unsupported' in model)) {
-    const compiled = compileBpe(model);
-    // Encoding needs tables, not the 150,000 small arrays they were made from: those are most of what a thread would copy.
-    return { compiled: { ...compiled, model: { ...model, tokens: [], merges: new Int32Array(0) } } };
-  }
+export function prepareEngine(
+  model: ReturnType<typeof parseBpeModel>,
+  tokenizerJson: Uint8Array,
+  file: string,
+  specials: AddedTokenPolicy,
+): EngineSource {
+  if (!('unsupported' in model)) return { compiled: compileBpe(model) };
   if (specials !== 'text') return { tokenizerJson, file };
   throw new UnsupportedError(
     'CPT_UNSUPPORTED_SPECIALS',

@@ -1,21 +1,18 @@
 import type { AddedTokenPolicy } from '../tokenizer/byte-level-bpe.ts';
-import { loadTokenizer } from '../tokenizer/load-tokenizer.ts';
+import { readTokenizer } from '../tokenizer/load-tokenizer.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { readTokenizerJson } from './node.ts';
 import { type EngineSource, prepareEngine } from './text-engine.ts';
 
-/** What a build keeps of its tokenizer. The tables stay with the encoders: in memory, they are half a million objects to look after. */
+/** What a build says of its tokenizer. */
 export type TokenizerFacts = Pick<Tokenizer, 'file' | 'fingerprint' | 'vocabSize' | 'eodToken' | 'eosToken'>;
 
-export async function readFacts(path: string): Promise<TokenizerFacts> {
-  const { file, fingerprint, vocabSize, eodToken, eosToken } = await loadTokenizer(path);
-  return { file, fingerprint, vocabSize, eodToken, eosToken };
-}
-
-/** What encoders are made from, of the file that the facts are of. */
-export async function readEngine(
-  { file, fingerprint }: TokenizerFacts,
+/** Loads a tokenizer: what is to be known of it, and what encoders are made from. */
+export async function loadForBuild(
+  path: string,
   specials: AddedTokenPolicy,
-): Promise<EngineSource> {
-  return prepareEngine(await readTokenizerJson(file, fingerprint), file, specials);
+): Promise<{ facts: TokenizerFacts; source: EngineSource }> {
+  const { tokenizer, model, bytes } = await readTokenizer(path);
+  const { file, fingerprint, vocabSize, eodToken, eosToken } = tokenizer;
+  const source = prepareEngine(model, bytes, file, specials);
+  return { facts: { file, fingerprint, vocabSize, eodToken, eosToken }, source };
 }

@@ -9,7 +9,7 @@ export function writtenWarnings(
   { documents, sequences }: DatasetSummary,
 ): string[] {
   const warnings: string[] = [];
-  const { addedTokens, addedTokenDocuments, cutTexts, replaced } = counts;
+  const { addedTokens, addedTokenDocuments, cutTexts, replaced, splitDocuments } = counts;
   if (addedTokens > 0) {
     const became = plan.rules.specials === 'encode' ? 'taken for the tokens' : 'kept as text';
     warnings.push(
@@ -20,6 +20,10 @@ export function writtenWarnings(
   if (cutTexts > 0)
     warnings.push(
       `texts longer than ${plan.maxLine} bytes were cut ${cutTexts} times, at paragraph ends where there were any`,
+    );
+  if (splitDocuments > 0)
+    warnings.push(
+      `${splitDocuments} documents of more than ${plan.rules.maxDocTokens} tokens were split, each part a document of its own; choose with --max-doc-tokens`,
     );
   if (sequences > documents) {
     warnings.push(

@@ -39,6 +39,16 @@ test('the first line is the verdict, the exit code says it too', async () => {
   expect(broken.code).toBe(1);
 });
 
+test('--strict: warnings refuse too', async () => {
+  const prefix = write(readablePair('i32_multi_sequence'));
+  expect((await run('doctor', prefix)).code).toBe(0);
+  const { out, code } = await run('doctor', prefix, '--strict');
+  expect(code).toBe(1);
+  expect(out).toMatch(/^no: .* is damaged \(strictly: 1 warning\)\n/);
+  expect(JSON.parse((await run('doctor', prefix, '--strict', '--json')).out)).toMatchObject({ ok: false });
+  expect((await run('doctor', write(readablePair('i32_three_docs')), '--strict')).code).toBe(0);
+});
+
 test('--json, --full and --samples', async () => {
   const prefix = write(readablePair('i32_multi_sequence'));
   const { out, code } = await run('doctor', prefix, '--json', '--full', '--samples', '1');

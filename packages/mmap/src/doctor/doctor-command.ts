@@ -5,7 +5,7 @@ import { count, formatBytes, type Output } from '../progress.ts';
 import { type Examination, type ExamineOptions, examineDataset } from './examine.ts';
 import { type Finding, percent } from './finding.ts';
 
-interface DoctorFlags extends Pick<ExamineOptions, 'model' | 'full'> {
+interface DoctorFlags extends Pick<ExamineOptions, 'model' | 'full' | 'strict'> {
   tokenizer?: string;
   samples: number;
   json?: boolean;
@@ -28,6 +28,7 @@ export function registerDoctor(
     .option('--model <name>', 'model to be trained, for example qwen2-72b')
     .option('--tokenizer <file>', 'its tokenizer.json, or the folder that holds it: decodes and encodes the data')
     .option('--full', 'read every id and check the sha256 (default: a sample of 64 MiB)')
+    .option('--strict', 'let warnings refuse the dataset too')
     .option('--samples <n>', 'pieces to show', countOption('--samples'), 3)
     .option('--json', 'print the result as JSON on stdout')
     .action(async (path: string, { json, ...options }: DoctorFlags) => {
@@ -53,13 +54,16 @@ function createProgressLines(output: Output): NonNullable<ExamineOptions['onProg
 /** The verdict in the first line, then what was read, the findings with the worst first, and samples. */
 export function describeExamination(examination: Examination): string {
   const { ok, prefix, target, dataset, read, findings, samples } = examination;
-  const errors = findings.filter(({ level }) => level === 'error').length;
+  const numberOf = (level: Finding['level'], word: string) => {
+    const number = findings.filter((finding) => finding.level === level).length;
+    return `${number} ${word}${number === 1 ? '' : 's'}`;
+  };
+  const hasErrors = findings.some(({ level }) => level === 'error');
+  const against = hasErrors ? numberOf('error', 'error') : `strictly: ${numberOf('warn', 'warning')}`;
   const claim = target
     ? `${prefix} ${ok ? 'fits' : 'does not fit'} ${target.name}`
     : `${prefix} is ${ok ? 'a sound dataset' : 'damaged'}`;
-  const lines = [
-    `${ok ? pc.green('yes') : pc.red('no')}: ${pc.bold(claim)}${ok ? '' : ` (${errors} ${errors === 1 ? 'error' : 'errors'})`}`,
-  ];
+  const lines = [`${ok ? pc.green('yes') : pc.red('no')}: ${pc.bold(claim)}${ok ? '' : ` (${against})`}`];
   if (dataset) {
     const { documents, sequences, tokens, dtype, binBytes } = dataset;
     const sizes = [`${count(documents)} documents`, `${count(sequences)} sequences`, `${count(tokens)} tokens`];

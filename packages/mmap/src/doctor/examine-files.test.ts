@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { codes } from '../../test/examinations.ts';
@@ -9,6 +9,7 @@ import {
   readablePairs,
   temporaryFolder,
 } from '../../test/fixtures.ts';
+import { serializeIndex } from '../index-format.ts';
 import { examineDataset } from './examine.ts';
 
 test.each(readablePairs)('$name is sound by itself', async (pair) => {
@@ -74,21 +75,39 @@ test('pointers that lengths and size cannot explain have no repair to advise', a
   expect(findings[0]?.advice).toBeUndefined();
 });
 
+test('of 100 GB a sample is read, from all over the file', async () => {
+  const prefix = join(temporaryFolder(), 'set');
+  const lengths = new Int32Array(50).fill(500_000_000);
+  const content = { dtype: 'int32', sequenceCount: 50, documentCount: 50, sequencesPerDocument: undefined } as const;
+  writeFileSync(`${prefix}.idx`, Buffer.concat([...serializeIndex({ ...content, lengths: () => [lengths] })]));
+  const file = openSync(`${prefix}.bin`, 'w');
+  ftruncateSync(file, 100e9); // a hole, which reads as zeros
+  closeSync(file);
+  const examination = await examineDataset(prefix, { sampleBytes: 2 ** 20, samples: 1000 });
+  expect(examination.dataset).toMatchObject({ tokens: 25e9, binBytes: 100e9 });
+  expect(examination.read).toEqual({ isWhole: false, tokens: 262_144, bytes: 2 ** 20, share: 262_144 / 25e9 });
+  expect(codes(examination, 'error')).toEqual(['one-id']);
+  const documents = examination.samples.map(({ document }) => document);
+  expect(documents.at(0)).toBe(0);
+  expect(documents.at(-1)).toBeGreaterThan(45);
+  expect(new Set(documents).size).toBeGreaterThan(25);
+});
+
 test('a broken file is a finding whatever is broken, never another error', async () => {
   const { idx, bin } = readablePairs.find(({ name }) => name === 'i32_multi_sequence') as ReadablePair;
   const prefix = writePair({ idx, bin });
-  const judge = async (brokenIdx: Buffer, brokenBin: Buffer) => {
-    writeFileSync(`${prefix}.idx`, brokenIdx);
-    writeFileSync(`${prefix}.bin`, brokenBin);
+  const judge = (ending: string, broken: Buffer) => {
+    writeFileSync(`${prefix}.${ending}`, broken);
     return examineDataset(prefix, { model: 'qwen2-72b' });
   };
-  for (let bytes = 0; bytes < idx.length; bytes++) expect((await judge(idx.subarray(0, bytes), bin)).ok).toBe(false);
-  for (let bytes = 0; bytes < bin.length; bytes++) expect((await judge(idx, bin.subarray(0, bytes))).ok).toBe(false);
+  for (let bytes = 0; bytes < bin.length; bytes++) expect((await judge('bin', bin.subarray(0, bytes))).ok).toBe(false);
+  writeFileSync(`${prefix}.bin`, bin);
+  for (let bytes = 0; bytes < idx.length; bytes++) expect((await judge('idx', idx.subarray(0, bytes))).ok).toBe(false);
   for (let at = 0; at < idx.length; at++) {
-    for (const value of [0, 0xff]) {
+    for (const value of [0, 0xff].filter((value) => value !== idx[at])) {
       const changed = Buffer.from(idx);
       changed[at] = value;
-      const examination = await judge(changed, bin);
+      const examination = await judge('idx', changed);
       const refused = codes(examination, 'error').some((code) => code.startsWith('CPT_'));
       expect(examination.dataset === undefined).toBe(refused);
     }

@@ -184,9 +184,12 @@ test('a fine-tuning file of Pai is named, and refused for pre-training', async (
 test('other negative ids, ids past the vocabulary and ids in its padding', async () => {
   const negative = await examineDataset(await writeDocuments([[5, -7, 151643]]), { model: 'qwen2-72b' });
   expect(finding(negative, 'negative-ids', 'error').numbers).toEqual({ negative: 1, ignoredLabels: 0, tokens: 3 });
-  const past = await examineDataset(await writeDocuments([[5, 152064, 151643]]), { model: 'qwen2-72b' });
+  expect(finding(negative, 'negative-ids').message).toContain(
+    'the least -7 in document 0, sequence 0, at byte 4 of .bin; no token',
+  );
+  const past = await examineDataset(await writeDocuments([[5], [6, 152064, 151643]]), { model: 'qwen2-72b' });
   expect(finding(past, 'id-outside-vocabulary').message).toContain(
-    '1 of 3 ids are 151646 and more, up to 152064; qwen2-72b has 151646 tokens; tensor parallel',
+    '1 of 4 ids are 151646 and more, up to 152064 in document 1, sequence 1, at byte 8 of .bin; qwen2-72b has 151646 tokens; tensor parallel',
   );
   const padding = await examineDataset(await writeDocuments([[5, 152063, 151643]]), { model: 'qwen2-72b' });
   expect(finding(padding, 'id-outside-vocabulary').message).toContain('rows of the embedding table (152064)');

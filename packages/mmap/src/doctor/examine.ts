@@ -25,6 +25,8 @@ export interface ExamineOptions {
   tokenizer?: string | Tokenizer;
   /** Read every id, and check the sidecar's sha256. */
   full?: boolean;
+  /** Let warnings refuse the dataset as errors do. */
+  strict?: boolean;
   /** How many specimens to show; 3 when not given. */
   samples?: number;
   /** Bytes of `.bin` that are read without `full`; 64 MiB when not given. */
@@ -35,7 +37,7 @@ export interface ExamineOptions {
 
 /** What the doctor found. */
 export interface Examination {
-  /** True when no finding is an error. */
+  /** True when no finding is an error; with `strict`, when none is a warning either. */
   ok: boolean;
   prefix: string;
   /** What the dataset was judged for; `undefined`: only as a dataset. */
@@ -85,7 +87,7 @@ export async function examineDataset(path: string, options: ExamineOptions = {})
     const { findings } = examination;
     const rank = { error: 0, warn: 1, info: 2 };
     findings.sort((a, b) => rank[a.level] - rank[b.level]);
-    const ok = findings.every(({ level }) => level !== 'error');
+    const ok = findings.every(({ level }) => level === 'info' || (level === 'warn' && !options.strict));
     return { ok, ...examination, seconds: (performance.now() - start) / 1000 };
   } finally {
     await sources.bin?.close();

@@ -8,12 +8,23 @@ const COUNTED_IDS = 1 << 18;
 export const LARGEST_VOCABULARY = 1 << 20;
 const MOST_LAST_IDS = 1 << 16;
 
+/** One id in the dataset. */
+export interface IdPlace {
+  document: number;
+  sequence: number;
+  /** Its offset in `.bin`. */
+  byteOffset: number;
+}
+
 /** What the ids that were read look like. */
 export interface IdStatistics {
   tokens: number;
   /** Undefined without tokens. */
   min: number | undefined;
   max: number | undefined;
+  /** Where each of them was met first. */
+  minPlace: IdPlace | undefined;
+  maxPlace: IdPlace | undefined;
   /** How often each id occurs, `[2^18]`. */
   counts: Float64Array;
   /** How many ids were met at all, and the one met most often, as far as they are counted one by one. */
@@ -51,6 +62,18 @@ export function createIdStatistics(dtype: TokenDtype, width: number) {
   let isWhole = false; // of the document that is being read, so far
   let nextPosition = -1;
 
+  let minPlace: IdPlace | undefined;
+  let maxPlace: IdPlace | undefined;
+
+  const notePlaces = (piece: Piece, before: { min: number; max: number }) => {
+    const placeOf = (id: number) => ({
+      document: piece.document,
+      sequence: piece.sequence,
+      byteOffset: piece.byteOffset + piece.ids.indexOf(id) * width,
+    });
+    if (min < before.min) minPlace = placeOf(min);
+    if (max > before.max) maxPlace = placeOf(max);
+  };
   const countIds = (ids: Int32Array) => {
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i] as number;
@@ -78,7 +101,9 @@ export function createIdStatistics(dtype: TokenDtype, width: number) {
     add(piece: Piece): void {
       const { ids } = piece;
       tokens += ids.length;
+      const before = { min, max };
       countIds(ids);
+      notePlaces(piece, before);
       if (dtype === 'uint16' || dtype === 'int32') countPlaces(ids, piece.byteOffset / width);
       if (piece.startsDocument || piece.position !== nextPosition) {
         repeats.end(false); // what a stretch has cut off
@@ -97,6 +122,8 @@ export function createIdStatistics(dtype: TokenDtype, width: number) {
         tokens,
         min: tokens === 0 ? undefined : min,
         max: tokens === 0 ? undefined : max,
+        minPlace,
+        maxPlace,
         counts,
         ...summarize(counts, tokens),
         negative,

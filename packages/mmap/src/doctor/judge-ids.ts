@@ -1,6 +1,6 @@
 import type { TokenDtype } from '../token-dtype.ts';
 import { type Finding, percent } from './finding.ts';
-import { bandShares, type IdStatistics, LARGEST_VOCABULARY, sumCounts } from './id-statistics.ts';
+import { bandShares, type IdPlace, type IdStatistics, LARGEST_VOCABULARY, sumCounts } from './id-statistics.ts';
 import type { Target } from './target.ts';
 
 /** Below this many ids, the look of their distribution says nothing. */
@@ -94,7 +94,7 @@ function judgeNegative(statistics: IdStatistics, { target, isPacked }: IdContext
   return {
     code: 'negative-ids',
     level,
-    message: `${negative} of ${tokens} ids are negative, the least ${statistics.min}; no token has such an id`,
+    message: `${negative} of ${tokens} ids are negative, the least ${statistics.min}${at(statistics.minPlace)}; no token has such an id`,
     advice: 'build the dataset again',
     numbers,
   };
@@ -113,11 +113,14 @@ function judgeRange(statistics: IdStatistics, { target, sidecarVocabSize }: IdCo
   return {
     code: 'id-outside-vocabulary',
     level: 'error',
-    message: `${beyond} of ${statistics.tokens} ids are ${limit} and more, up to ${max}; ${name} has ${limit} tokens; ${effect}`,
+    message: `${beyond} of ${statistics.tokens} ids are ${limit} and more, up to ${max}${at(statistics.maxPlace)}; ${name} has ${limit} tokens; ${effect}`,
     advice: 'tokenise with the tokenizer of the model to be trained',
     numbers: { max, vocabSize: limit, beyond, tokens: statistics.tokens },
   };
 }
+
+const at = (place: IdPlace | undefined): string =>
+  place ? ` in document ${place.document}, sequence ${place.sequence}, at byte ${place.byteOffset} of .bin` : '';
 
 /** Text repeats a few ids all the time; ids that are nearly all equally frequent are noise. */
 function judgeSpread({ tokens, distinct, effective }: IdStatistics): Finding | undefined {

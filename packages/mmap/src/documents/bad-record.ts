@@ -6,7 +6,6 @@ export const BAD_REASONS = {
   'text-missing': 'CPT_FORMAT_TEXT_MISSING',
   utf8: 'CPT_FORMAT_UTF8',
   'too-long': 'CPT_INPUT_LINE_TOO_LONG',
-  'too-many-tokens': 'CPT_INPUT_DOCUMENT_TOO_LONG',
   'added-token': 'CPT_INPUT_ADDED_TOKEN',
 } as const satisfies Record<string, ErrorCode>;
 

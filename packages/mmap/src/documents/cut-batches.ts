@@ -91,7 +91,9 @@ export async function* cutBatches(
     let end = cutter.cut(buffer, filled, false);
     const isForced = end === 0 && filled >= limit;
     if (end === 0 && !isForced) {
-      const larger = moved(buffers, buffer, 0, filled, Math.min(limit, buffer.length * 2));
+      // Twice as much, but never a last step that copies nearly all for a few bytes more.
+      const capacity = buffer.length * 3 > limit ? limit : buffer.length * 2;
+      const larger = moved(buffers, buffer, 0, filled, capacity);
       buffers.give(buffer);
       buffer = larger;
       continue;

@@ -22,7 +22,7 @@ async function decode(
 const jsonl = (content: string | Uint8Array, textKey?: string) =>
   decode(content, LINES, 'a.jsonl', textKey ? { textKey } : {});
 
-test('one document a line, blank lines left out, any line break, a mark at the start', async () => {
+test('§7 blank lines and CRLF: one document a line, blank lines left out, any line break, a mark at the start', async () => {
   const content = '\ufeff{"text":"one"}\r\n\n  \t\r\n{"id":1,"text":"子曰\\n\\ud83d\\udc0b"}\n{"text":""}';
   expect(await jsonl(content)).toEqual([
     { texts: ['one'], byteOffset: 3 },

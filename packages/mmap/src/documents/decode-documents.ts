@@ -73,13 +73,23 @@ export function rowsOf({ perDocument, spans }: Batch): number {
 }
 
 /** `file:line:byte`, or `file:row`. */
-export function placeOf(bad: BadRecord, batch: Batch, file: string, lineBefore: number): string {
+export function placeOf(
+  bad: BadRecord,
+  batch: Pick<Batch, 'unit' | 'byteOffset'>,
+  file: string,
+  lineBefore: number,
+): string {
   const line = lineBefore + bad.line + 1;
   return batch.unit === 'row' ? `${file}:row ${line}` : `${file}:${line}:${batch.byteOffset + bad.byteOffset}`;
 }
 
 /** A bad record as an error that names its place. */
-export function badRecordError(bad: BadRecord, batch: Batch, file: string, lineBefore: number): FormatError {
+export function badRecordError(
+  bad: BadRecord,
+  batch: Pick<Batch, 'unit' | 'byteOffset'>,
+  file: string,
+  lineBefore: number,
+): FormatError {
   const details = {
     file,
     line: lineBefore + bad.line + 1,

@@ -8,7 +8,7 @@ import { gunzipStream } from './gzip.ts';
 const unpack = (packed: Uint8Array, chunkBytes = 64) => readAll(gunzipStream(streamOf(packed, chunkBytes), 'a.gz'));
 const whole = readInput('two-members.jsonl.gz');
 
-test('all members of a file are read on, however they are cut', async () => {
+test('§7 gz of several members: all are read on, however they are cut', async () => {
   for (const chunkBytes of [1, 5, 100, 1e6]) expect(await unpack(whole, chunkBytes)).toEqual(readInput('lists.jsonl'));
 });
 
@@ -47,7 +47,7 @@ test('§7 gz with a bad CRC: refused with the offset in the packed file', async 
   expect(offset).toBeGreaterThan(first.length + wrong.length - 65536);
 });
 
-test('a bomb is unpacked piece by piece', async () => {
+test('§7 gz bomb: unpacked piece by piece', async () => {
   const stream = gunzipStream(streamOf(gzipSync(Buffer.alloc(1 << 26)), 4096), 'a.gz');
   const before = process.memoryUsage().arrayBuffers;
   const buffer = Buffer.alloc(1 << 16);

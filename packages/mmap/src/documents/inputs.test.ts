@@ -6,9 +6,7 @@ import { expect, test } from 'vitest';
 import { openDescriptors, refusal, temporaryFolder } from '../../test/fixtures.ts';
 import { inputFile, readInput } from '../../test/streams.ts';
 import type { Document } from './document.ts';
-import { type InputRecord, listInputs, readDocuments } from './inputs.ts';
-
-const OPTIONS = { textKey: 'text', splitParagraphs: false };
+import { type InputRecord, listInputs, type ReadOptions, readDocuments } from './inputs.ts';
 
 const shown = async (paths: string[], folder: string) =>
   (await listInputs(paths)).map(({ path, byteLength, format, packing }) => [
@@ -81,7 +79,7 @@ test('what cannot be read is refused before anything is', async () => {
   expect((await refusal(listInputs([]))).code).toBe('CPT_INPUT_INVALID');
 });
 
-async function read(path: string, options = OPTIONS): Promise<{ documents: Document[]; record: InputRecord }> {
+async function read(path: string, options: ReadOptions = {}): Promise<{ documents: Document[]; record: InputRecord }> {
   const source = readDocuments(path, options);
   const documents: Document[] = [];
   let next = await source.next();
@@ -123,14 +121,14 @@ test('a text file is one document or one a paragraph, packed or not', async () =
   writeFileSync(join(folder, 'a.txt.gz'), gzipSync('one\n\ntwo\n'));
   for (const name of ['a.txt', 'a.txt.gz']) {
     const texts = async (splitParagraphs: boolean) =>
-      (await read(join(folder, name), { ...OPTIONS, splitParagraphs })).documents.flatMap((document) => document.texts);
+      (await read(join(folder, name), { splitParagraphs })).documents.flatMap((document) => document.texts);
     expect(await texts(false)).toEqual(['one\n\ntwo\n']);
     expect(await texts(true)).toEqual(['one', 'two']);
   }
 });
 
 test('a reader that stops early leaves no file open', async () => {
-  const source = readDocuments(inputFile('two-members.jsonl.gz'), OPTIONS);
+  const source = readDocuments(inputFile('two-members.jsonl.gz'));
   await source.next();
   await source.return(undefined as never);
   expect(openDescriptors(inputFile(''))).toEqual([]);

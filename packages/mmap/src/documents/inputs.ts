@@ -1,13 +1,13 @@
 import { InvalidInputError } from '@pai-cpt/core';
 import { isDirectory, listFiles } from '../node.ts';
 import { decodeDocuments } from './decode-documents.ts';
-import type { Document, SourceOptions } from './document.ts';
+import type { Document } from './document.ts';
 import { isPattern, patternBase, patternExpression } from './glob.ts';
-import { type DocumentOptions, type InputFile, type InputRecord, inputKind, STDIN } from './input-file.ts';
+import { type InputFile, type InputRecord, inputKind, STDIN } from './input-file.ts';
 import { fileFacts } from './node.ts';
 import { openInput } from './open-input.ts';
 
-export type { DocumentOptions, InputFile, InputRecord } from './input-file.ts';
+export type { InputFile, InputRecord } from './input-file.ts';
 
 const KINDS = '.jsonl, .ndjson, .json, .txt (also .gz and .zst of these), .parquet';
 /** A folder gives no .json: it holds the settings of a data set more often than its text. */
@@ -63,21 +63,25 @@ async function measure(path: string): Promise<InputFile> {
   });
 }
 
+export interface ReadOptions {
+  /** JSON key, or parquet column, of the text; `text` when not given. */
+  textKey?: string;
+  /** Text files: one document per run of lines between blank lines, not one per file. */
+  splitParagraphs?: boolean;
+  /** Bytes of the longest record; 256 MiB when not given. */
+  maxLine?: number;
+  signal?: AbortSignal;
+}
+
 /**
  * The documents of one file in order, as strings; returns size and sha256 of the bytes that were read, in the same pass.
  * @throws FormatError with file:line:byte for the first bad record.
  */
-export async function* readDocuments(
-  path: string,
-  options: SourceOptions & DocumentOptions,
-): AsyncGenerator<Document, InputRecord> {
-  const { maxDocumentBytes, ...rest } = options;
-  const input = await openInput(await measure(path), {
-    ...rest,
-    ...(maxDocumentBytes && { maxLine: maxDocumentBytes }),
-  });
+export async function* readDocuments(path: string, options: ReadOptions = {}): AsyncGenerator<Document, InputRecord> {
+  const { textKey = 'text', splitParagraphs = false, ...rest } = options;
+  const input = await openInput(await measure(path), { ...rest, textKey, splitParagraphs });
   try {
-    yield* decodeDocuments(input.pieces, path, options.textKey);
+    yield* decodeDocuments(input.pieces, path, textKey);
     return await input.record();
   } finally {
     await input.close();

@@ -7,7 +7,7 @@ const unpack = (packed: Uint8Array, chunkBytes = 64) => readAll(unzstdStream(str
 const lists = readInput('lists.jsonl');
 
 test.each([1, 17, 1e6])(
-  'frames with and without checksum, and one to pass over, are read on (reads of %i)',
+  '§7 zst of several frames: with and without checksum, and one to pass over, all are read on (reads of %i)',
   async (chunkBytes) => {
     expect(await unpack(readInput('two-frames.jsonl.zst'), chunkBytes)).toEqual(lists);
   },

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
 import { FormatError } from '@pai-cpt/core';
+import { bytesOfSpelling } from './byte-alphabet.ts';
+import { membersOf, type Span, scanMerges, scanVocabulary } from './scan-vocabulary.ts';
+import type { TokenTable } from './token-table.ts';
 
 /** Which pattern splits text into words before merging; each is recognised by exact equality, never guessed. */
 export type PreTokenizerName = 'qwen2' | 'llama3' | 'gpt2';
@@ -17,8 +20,8 @@ export interface BpeModel {
   readonly isNfc: boolean;
   /** A word that is a token is taken whole, whatever the merges would make of it. */
   readonly ignoreMerges: boolean;
-  /** Bytes of each token of the base vocabulary, by id; holes are `undefined`. */
-  readonly tokens: readonly (Uint8Array | undefined)[];
+  /** The base vocabulary; added tokens are not in it. */
+  readonly tokens: TokenTable;
   /** Left id, right id, merged id of each merge, in order of rank. */
   readonly merges: Int32Array;
   readonly addedTokens: readonly AddedToken[];
@@ -43,8 +46,19 @@ const isObject = (value: unknown): value is Json =>
  * @throws FormatError `CPT_FORMAT_TOKENIZER` when it is no JSON object.
  */
 export function parseBpeModel(bytes: Uint8Array, file: string): BpeModel | { unsupported: string } {
-  const json = parseJson(bytes, file);
-  const model = json.model;
+  const model = scanModel(bytes, file) ?? scanModel(Buffer.from(JSON.stringify(parseJson(bytes, file))), file);
+  if (!model) return { unsupported: 'a vocabulary without plain ids, or a merge whose tokens are not in it' };
+  return 'unsupported' in model ? model : { ...model, fingerprint: createHash('sha256').update(bytes).digest('hex') };
+}
+
+type Scanned = Omit<BpeModel, 'fingerprint'> | { unsupported: string } | undefined;
+
+/** `undefined`: something in the vocabulary or the merges is not as such files are usually written. */
+function scanModel(bytes: Uint8Array, file: string): Scanned {
+  const large = largeParts(bytes);
+  const json = large ? tryParse(without(bytes, [large.vocabulary, large.merges])) : parseJson(bytes, file);
+  const model = json?.model;
+  if (!isObject(json)) return undefined;
   if (!isObject(model) || model.type !== 'BPE')
     return { unsupported: `model type ${isObject(model) ? model.type : 'none'}` };
   for (const option of ['dropout', 'unk_token', 'continuing_subword_prefix', 'end_of_word_suffix']) {
@@ -66,23 +80,50 @@ export function parseBpeModel(bytes: Uint8Array, file: string): BpeModel | { uns
     if (token.normalized && isNfc) return { unsupported: `added token ${content} that matches normalised text` };
     addedTokens.push({ id: Number(token.id), content, isSpecial: token.special === true });
   }
-  const vocabulary = model.vocab as Record<string, number>;
-  if (!isObject(vocabulary) || !Array.isArray(model.merges))
-    return { unsupported: 'a BPE model without vocabulary or merges' };
-  const tokens = tokenBytes(vocabulary, new Set(addedTokens.map((token) => token.content)));
-  if (!tokens) return { unsupported: 'a token outside the byte alphabet' };
-  const merges = mergeIds(vocabulary, model.merges as (string | [string, string])[]);
-  if (!merges) return { unsupported: 'a merge whose tokens are not in the vocabulary' };
+  if (!large) return { unsupported: 'a BPE model without vocabulary or merges' };
+  if (model.vocab !== CUT_OUT || model.merges !== CUT_OUT) return undefined; // another `model` follows, which counts
+  const added = new Set(addedTokens.map((token) => token.content));
+  const tokens = scanVocabulary(bytes, large.vocabulary, (spelling) => added.has(spelling));
+  if (tokens === undefined) return undefined;
+  if (typeof tokens === 'string') return { unsupported: tokens };
+  const merges = scanMerges(bytes, large.merges, tokens);
+  if (!merges) return undefined;
+  for (const content of added) {
+    const spelt = bytesOfSpelling(content); // it is text, whatever it would be in the byte alphabet
+    if (spelt) tokens.remove(tokens.idOf(spelt, 0, spelt.length));
+  }
   if (!hasAllBytes(tokens)) return { unsupported: 'a vocabulary without a token for each byte' };
-  return {
-    preTokenizer,
-    isNfc,
-    ignoreMerges: model.ignore_merges === true,
-    tokens,
-    merges,
-    addedTokens,
-    fingerprint: createHash('sha256').update(bytes).digest('hex'),
-  };
+  return { preTokenizer, isNfc, ignoreMerges: model.ignore_merges === true, tokens, merges, addedTokens };
+}
+
+/** Stands where `without` cut something out: no vocabulary and no list of merges is this. */
+const CUT_OUT = 0;
+
+/** Where `model.vocab` and `model.merges` lie, if these are an object and a list. */
+function largeParts(bytes: Uint8Array): { vocabulary: Span; merges: Span } | undefined {
+  const start = membersOf(bytes, 0, 'model').get('model')?.start;
+  const members = start === undefined ? undefined : membersOf(bytes, start);
+  const [vocabulary, merges] = [members?.get('vocab'), members?.get('merges')];
+  if (!vocabulary || !merges) return undefined;
+  return bytes[vocabulary.start] === 0x7b && bytes[merges.start] === 0x5b ? { vocabulary, merges } : undefined;
+}
+
+function without(bytes: Uint8Array, spans: Span[]): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let last = 0;
+  for (const { start, end } of spans.sort((a, b) => a.start - b.start)) {
+    parts.push(bytes.subarray(last, start), Buffer.from(String(CUT_OUT)));
+    last = end;
+  }
+  return Buffer.concat([...parts, bytes.subarray(last)]);
+}
+
+function tryParse(bytes: Uint8Array): Json | undefined {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')) as Json;
+  } catch {
+    return undefined;
+  }
 }
 
 function parseJson(bytes: Uint8Array, file: string): Json {
@@ -110,50 +151,6 @@ function preTokenizerOf(value: unknown): PreTokenizerName | undefined {
   return typeof pattern === 'string' && Object.hasOwn(PATTERNS, pattern) ? PATTERNS[pattern] : undefined;
 }
 
-/**
- * GPT-2's alphabet: each byte as one printable character (33–126, 161–172 and 174–255 as themselves, the other 68 from U+0100
- * upwards). By character, the byte.
- */
-const BYTE_OF_CHARACTER = (() => {
-  const table = new Int16Array(0x144).fill(-1);
-  let next = 0x100;
-  for (let byte = 0; byte < 256; byte++) {
-    const isItself = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    table[isItself ? byte : next++] = byte;
-  }
-  return table;
-})();
-
-function tokenBytes(
-  vocabulary: Record<string, number>,
-  added: ReadonlySet<string>,
-): (Uint8Array | undefined)[] | undefined {
-  const tokens: (Uint8Array | undefined)[] = [];
-  for (const [spelling, id] of Object.entries(vocabulary)) {
-    if (added.has(spelling)) continue; // spelt as text, not in the byte alphabet
-    const bytes = new Uint8Array(spelling.length);
-    for (let i = 0; i < spelling.length; i++) {
-      const byte = BYTE_OF_CHARACTER[spelling.charCodeAt(i)] ?? -1;
-      if (byte < 0) return undefined;
-      bytes[i] = byte;
-    }
-    tokens[id] = bytes;
-  }
-  return tokens;
-}
-
-function mergeIds(vocabulary: Record<string, number>, merges: (string | [string, string])[]): Int32Array | undefined {
-  const ids = new Int32Array(merges.length * 3);
-  for (let rank = 0; rank < merges.length; rank++) {
-    const merge = merges[rank] as string | [string, string];
-    const [left, right] = (Array.isArray(merge) ? merge : merge.split(' ')) as [string, string];
-    const [a, b, merged] = [vocabulary[left], vocabulary[right], vocabulary[left + right]];
-    if (a === undefined || b === undefined || merged === undefined) return undefined;
-    ids.set([a, b, merged], rank * 3);
-  }
-  return ids;
-}
-
-function hasAllBytes(tokens: readonly (Uint8Array | undefined)[]): boolean {
-  return new Set(tokens.filter((token) => token?.length === 1).map((token) => token?.[0])).size === 256;
+function hasAllBytes(tokens: TokenTable): boolean {
+  return tokens.byteIds().every((id) => id >= 0);
 }

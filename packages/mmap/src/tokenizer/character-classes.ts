@@ -42,24 +42,25 @@ export function createCharacterClasses(): CharacterClasses {
   const byte = new Uint8Array(256).fill(LEAD);
   byte.set(perCodePoint.subarray(0, 0x80));
   byte[255] = END;
-  const block = new Uint16Array(0x1100);
-  const blocks: Uint8Array[] = [];
-  const known = new Map<string, number>();
+  const block = new Uint16Array(shared(0x1100 * 2));
+  const blocks: Buffer[] = [];
   for (let i = 0; i < block.length; i++) {
-    const content = perCodePoint.subarray(i << 8, (i + 1) << 8);
-    const key = String.fromCharCode(...content);
-    if (!known.has(key)) {
-      known.set(key, blocks.length);
-      blocks.push(content);
-    }
-    block[i] = known.get(key) as number;
+    const content = Buffer.from(perCodePoint.buffer, i << 8, 256);
+    let known = block[i - 1] ?? -1; // most are like the one before
+    if (known < 0 || !blocks[known]?.equals(content)) known = blocks.findIndex((other) => other.equals(content));
+    if (known < 0) known = blocks.push(content) - 1;
+    block[i] = known;
   }
-  const astral = new Uint8Array(blocks.length << 8);
+  const astral = new Uint8Array(shared(blocks.length << 8));
   blocks.forEach((content, i) => {
     astral.set(content, i << 8);
   });
-  return { byte, bmp: perCodePoint.slice(0, 0x10000), block, astral };
+  const bmp = new Uint8Array(shared(0x10000));
+  bmp.set(perCodePoint.subarray(0, 0x10000));
+  return { byte, bmp, block, astral };
 }
+
+const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes);
 
 function classifyAll(): Uint8Array {
   const classes = new Uint8Array(0x110000);

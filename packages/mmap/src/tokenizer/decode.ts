@@ -15,7 +15,7 @@ export interface TokenDecoder {
 export function createTokenDecoder(model: BpeModel): TokenDecoder {
   const utf8 = new TextEncoder();
   const added = new Map(model.addedTokens.map((token) => [token.id, utf8.encode(token.content)]));
-  const bytesOf = (id: number): Uint8Array => added.get(id) ?? model.tokens[id] ?? NOTHING;
+  const bytesOf = (id: number): Uint8Array => added.get(id) ?? model.tokens.bytesOf(id) ?? NOTHING;
   return {
     decode(ids) {
       const parts = Array.from(ids, bytesOf);

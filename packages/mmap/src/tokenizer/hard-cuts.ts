@@ -1,4 +1,6 @@
 import { type CharacterClasses, NEVER_CUT, NEVER_CUT_AFTER } from './character-classes.ts';
+import { sharedIntegers } from './merge-table.ts';
+import type { TokenTable } from './token-table.ts';
 
 /**
  * Where a word of three-byte characters may be cut before merging: between two characters that no token crosses. Merges only
@@ -13,16 +15,15 @@ export const hashCharacters = (first: number, second: number): number =>
   (Math.imul(first, 0x9e3779b1) + Math.imul(second, 0x85ebca77)) | 0;
 
 /** Reads every token; characters that some token cuts into are marked `NEVER_CUT` in `classes.bmp`. */
-export function createHardCuts(tokens: readonly (Uint8Array | undefined)[], classes: CharacterClasses): HardCuts {
-  const crossed = new Int32Array(1 << 15);
+export function createHardCuts(tokens: TokenTable, classes: CharacterClasses): HardCuts {
+  const crossed = sharedIntegers(1 << 15);
   const add = (first: number, second: number) => {
     const hash = hashCharacters(first, second);
     const word = hash >>> 17;
     crossed[word] = (crossed[word] as number) | (1 << ((hash >>> 12) & 31));
   };
-  const { endingWith, beginningWith } = createPartialLookup();
-  for (const token of tokens) {
-    if (!token || token.length < 2) continue;
+  tokens.forEach((token) => {
+    if (isAscii(token)) return; // most are, and none of them touches a character of three bytes
     const { head, characters, tail } = splitToken(token);
     for (let i = 1; i < characters.length; i++) {
       const [first, second] = [characters[i - 1] as number, characters[i] as number];
@@ -35,8 +36,13 @@ export function createHardCuts(tokens: readonly (Uint8Array | undefined)[], clas
     if (head && tail && characters.length === 0) {
       for (const after of beginningWith(tail)) classes.bmp[after] = (classes.bmp[after] as number) | NEVER_CUT;
     }
-  }
+  });
   return { crossed };
+}
+
+function isAscii(token: Uint8Array): boolean {
+  for (let i = 0; i < token.length; i++) if ((token[i] as number) >= 0x80) return false;
+  return true;
 }
 
 /**
@@ -70,32 +76,25 @@ function splitToken(token: Uint8Array): { head?: Uint8Array; characters: number[
 const codePointAt = (bytes: Uint8Array, at: number): number =>
   (((bytes[at] as number) & 15) << 12) | (((bytes[at + 1] as number) & 63) << 6) | ((bytes[at + 2] as number) & 63);
 
-/** Three-byte characters that end or begin with given bytes; each question is answered once and remembered. */
-function createPartialLookup() {
-  const all: number[] = [];
-  for (let codePoint = 0x800; codePoint < 0x10000; codePoint++) {
-    if (codePoint < 0xd800 || codePoint > 0xdfff) all.push(codePoint);
+/** Three-byte characters whose last one or two bytes are `head`. */
+function* endingWith(head: Uint8Array): Generator<number> {
+  if (head.length > 2) return;
+  let last = 0;
+  for (const byte of head) last = (last << 6) | (byte & 63);
+  for (let codePoint = last; codePoint < 0x10000; codePoint += 1 << (6 * head.length)) {
+    if (isThreeBytes(codePoint)) yield codePoint;
   }
-  const encode = (codePoint: number) => [
-    0xe0 | (codePoint >> 12),
-    0x80 | ((codePoint >> 6) & 63),
-    0x80 | (codePoint & 63),
-  ];
-  const remembered = new Map<string, number[]>();
-  const find = (kind: string, bytes: Uint8Array, offset: number): number[] => {
-    const key = `${kind}${bytes.join()}`;
-    let found = remembered.get(key);
-    if (!found) {
-      found = all.filter((codePoint) => {
-        const encoded = encode(codePoint);
-        return bytes.every((byte, i) => byte === encoded[offset + i]);
-      });
-      remembered.set(key, found);
-    }
-    return found;
-  };
-  return {
-    endingWith: (bytes: Uint8Array) => (bytes.length > 2 ? [] : find('end', bytes, 3 - bytes.length)),
-    beginningWith: (bytes: Uint8Array) => find('begin', bytes, 0),
-  };
 }
+
+/** Three-byte characters whose first one or two bytes are `tail`; none for the beginning of a longer or shorter one. */
+function* beginningWith(tail: Uint8Array): Generator<number> {
+  const lead = tail[0] as number;
+  if (lead < 0xe0 || lead > 0xef) return;
+  const bits = tail.length === 1 ? 12 : 6;
+  const first = tail.length === 1 ? lead & 15 : ((lead & 15) << 6) | ((tail[1] as number) & 63);
+  for (let codePoint = first << bits; codePoint < (first + 1) << bits; codePoint++) {
+    if (isThreeBytes(codePoint)) yield codePoint;
+  }
+}
+
+const isThreeBytes = (codePoint: number): boolean => codePoint >= 0x800 && (codePoint < 0xd800 || codePoint > 0xdfff);

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { CptError, FormatError, InvalidInputError } from '@pai-cpt/core';
 import { fileSource } from '@pai-cpt/core/node';
 import { parseBpeModel } from './bpe-model.ts';
-import { createRustEngine, type TokenizerEngine } from './rust-engine.ts';
+import { createRustEngine } from './rust-engine.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { createTypescriptEngine } from './typescript-engine.ts';
 
@@ -16,25 +16,36 @@ const END_OF_TEXT = '<|endoftext|>';
  * @throws FormatError `CPT_FORMAT_TOKENIZER`.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  return (await readTokenizer(path)).tokenizer;
+}
+
+/** A tokenizer with what it was made from. */
+export interface ReadTokenizer {
+  tokenizer: Tokenizer;
+  /** The model that our own engine covers, or why it does not. */
+  model: ReturnType<typeof parseBpeModel>;
+  /** Of the file. */
+  bytes: Uint8Array;
+}
+
+/** The same as `loadTokenizer`, for who makes encoders of his own. */
+export async function readTokenizer(path: string): Promise<ReadTokenizer> {
   const { file, bytes } = await readTokenizerFile(path);
-  const engine = await createEngine(bytes, file);
+  const model = parseBpeModel(bytes, file);
+  // Our own engine where it covers the model exactly, the reference where it does not.
+  const engine = 'unsupported' in model ? await createRustEngine(bytes, file) : createTypescriptEngine(model);
   const eos = eosName(await readIfThere(join(dirname(file), 'tokenizer_config.json')), file);
   const eosToken = eos === undefined ? undefined : engine.tokenToId(eos);
-  return {
+  const tokenizer = {
     vocabSize: engine.vocabSize,
     eodToken: engine.tokenToId(END_OF_TEXT) ?? eosToken,
     eosToken,
-    fingerprint: createHash('sha256').update(bytes).digest('hex'),
+    fingerprint: 'unsupported' in model ? createHash('sha256').update(bytes).digest('hex') : model.fingerprint,
     file,
     encode: engine.encode,
     decode: engine.decode,
   };
-}
-
-/** Our own engine where it covers the model exactly, the reference where it does not. */
-async function createEngine(bytes: Uint8Array, file: string): Promise<TokenizerEngine> {
-  const model = parseBpeModel(bytes, file);
-  return 'unsupported' in model ? createRustEngine(bytes, file) : createTypescriptEngine(model);
+  return { tokenizer, model, bytes };
 }
 
 async function readTokenizerFile(path: string): Promise<{ file: string; bytes: Uint8Array }> {

@@ -21,24 +21,25 @@ export interface MergeTable {
   readonly mergedIds: Int32Array;
 }
 
+/** Integers in memory that all threads see: tables are made once. */
+export function sharedIntegers(length: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(4 * length));
+}
+
 /** Tables of a model, at most a third full. */
 export function createMergeTable(model: BpeModel): MergeTable {
-  const byteIds = new Int32Array(256);
-  const byteOfId = new Map<number, number>();
-  model.tokens.forEach((token, id) => {
-    if (token?.length !== 1) return;
-    byteIds[token[0] as number] = id;
-    byteOfId.set(id, token[0] as number);
-  });
+  const byteIds = sharedIntegers(256);
+  byteIds.set(model.tokens.byteIds());
+  const byteOfId = new Map(Array.from(byteIds, (id, byte) => [id, byte]));
   const count = model.merges.length / 3;
   const bits = Math.max(8, Math.ceil(Math.log2(count * 3 + 1)));
   const table: MergeTable = {
     byteIds,
-    byteRanks: new Int32Array(1 << 16).fill(NO_RANK),
-    pairs: new Int32Array(4 << bits).fill(-1),
+    byteRanks: sharedIntegers(1 << 16).fill(NO_RANK),
+    pairs: sharedIntegers(4 << bits).fill(-1),
     shift: 32 - bits,
-    filter: new Int32Array(1 << 16),
-    mergedIds: new Int32Array(count),
+    filter: sharedIntegers(1 << 16),
+    mergedIds: sharedIntegers(count),
   };
   for (let rank = 0; rank < count; rank++) {
     const left = model.merges[rank * 3] as number;

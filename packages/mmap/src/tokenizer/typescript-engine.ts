@@ -1,5 +1,11 @@
 import type { BpeModel } from './bpe-model.ts';
-import { type AddedTokenPolicy, type BpeEncoder, compileBpe, createBpeEncoder } from './byte-level-bpe.ts';
+import {
+  type AddedTokenPolicy,
+  type BpeEncoder,
+  type CompiledBpe,
+  compileBpe,
+  createBpeEncoder,
+} from './byte-level-bpe.ts';
 import { createTokenDecoder } from './decode.ts';
 import type { TokenizerEngine } from './rust-engine.ts';
 
@@ -8,7 +14,7 @@ const FIRST_CAPACITY = 1 << 20;
 
 /** Our own byte-level BPE as an engine for strings. */
 export function createTypescriptEngine(model: BpeModel, policy: AddedTokenPolicy = 'encode'): TokenizerEngine {
-  const compiled = compileBpe(model);
+  let compiled: CompiledBpe | undefined; // made when something is encoded: who only decodes need not wait for it
   const decoder = createTokenDecoder(model);
   const added = new Map(model.addedTokens.map((token) => [token.content, token.id]));
   const utf8 = new TextEncoder();
@@ -18,6 +24,7 @@ export function createTypescriptEngine(model: BpeModel, policy: AddedTokenPolicy
     const atMost = text.length * 3;
     const needed = atMost <= FIRST_CAPACITY ? atMost : Buffer.byteLength(text);
     for (let capacity = Math.max(FIRST_CAPACITY, needed); ; capacity *= 4) {
+      compiled ??= compileBpe(model);
       if (!encoder || encoder.capacity < capacity) encoder = createBpeEncoder(compiled, policy, capacity);
       const { written } = utf8.encodeInto(text, encoder.text);
       const count = encoder.encode(written);
@@ -25,16 +32,15 @@ export function createTypescriptEngine(model: BpeModel, policy: AddedTokenPolicy
     }
   }
 
-  const baseTokens = model.tokens.filter((token) => token !== undefined).length;
+  const { tokens, addedTokens } = model;
   return {
-    vocabSize: baseTokens + model.addedTokens.filter((token) => model.tokens[token.id] === undefined).length,
-    tokenToId: (token) => added.get(token) ?? idOfBytes(model, utf8.encode(token)),
+    vocabSize: tokens.count + addedTokens.filter((token) => !tokens.bytesOf(token.id)).length,
+    tokenToId(token) {
+      const bytes = utf8.encode(token);
+      const id = added.get(token) ?? tokens.idOf(bytes, 0, bytes.length);
+      return id < 0 ? undefined : id;
+    },
     encode: async (text) => encode(text),
     decode: async (ids) => decoder.decode(ids),
   };
-}
-
-function idOfBytes(model: BpeModel, bytes: Uint8Array): number | undefined {
-  const id = model.tokens.findIndex((token) => token !== undefined && Buffer.compare(token, bytes) === 0);
-  return id < 0 ? undefined : id;
 }

@@ -15,6 +15,11 @@ export function createBuffer(
     async append(bytes: Uint8Array): Promise<void> {
       for (let done = 0; done < bytes.byteLength; ) {
         const count = Math.min(capacity - filled, bytes.byteLength - done);
+        if (count === capacity) {
+          await write(bytes.subarray(done, done + count)); // nothing to gather: no copy either
+          done += count;
+          continue;
+        }
         buffer.set(bytes.subarray(done, done + count), filled);
         filled += count;
         done += count;

@@ -1,9 +1,10 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { InvalidInputError } from '@pai-cpt/core';
 import { serializeIndex } from '../../index-format.ts';
 import { TOKEN_DTYPES, type TokenDtype } from '../../token-dtype.ts';
 import type { DatasetSummary } from '../../write.ts';
 import { encodeLengths, sequenceLengths, sequencesPerDocument } from '../lengths.ts';
+import { type BinFile, type BinFileOptions, openBinFile, reopen } from './bin-file.ts';
 import { createBuffer } from './buffer.ts';
 import { type GrowingFile, openGrowing } from './node.ts';
 
@@ -50,44 +51,37 @@ export interface PartWriterOptions {
   lengthsPath: string;
   /** What an earlier run left. */
   state?: PartState;
+  /** Where `.bin` is written: here, when not given. */
+  openBin?: (options: BinFileOptions) => Promise<BinFile>;
   bufferBytes?: number;
 }
 
 const BUFFER_BYTES = 1 << 20;
 
 /**
- * Opens the files of a part. `.bin` goes out through one large buffer: a write for each document costs ten times as much.
+ * Opens the files of a part.
  * @throws InvalidInputError `CPT_INPUT_RESUME_MISMATCH` when the files are not what `state` says, `CPT_INPUT_TOKEN_RANGE` from
  * `append`, `CPT_INPUT_EMPTY_DATASET` from `finish`.
  */
 export async function openPartWriter(options: PartWriterOptions): Promise<PartWriter> {
-  const { name, dtype } = options;
+  const { name, dtype, bufferBytes, openBin = openBinFile } = options;
   const { bytes: width, max } = TOKEN_DTYPES[dtype];
   const state: PartState = { ...(options.state ?? EMPTY) };
-  const hash = createHash('sha256');
-  const files: GrowingFile[] = [];
-  const close = async () => {
-    await Promise.all(files.map((file) => file.close()));
-  };
+  const lengths = await reopen(options.lengthsPath, state.lengthsBytes, name);
+  let bin: BinFile;
   try {
-    files.push(await reopen(options.binPath, state.binBytes, name));
-    files.push(await reopen(options.lengthsPath, state.lengthsBytes, name));
-    hashAgain(files[0] as GrowingFile, state, hash, name);
+    bin = await openBin({
+      path: options.binPath,
+      name,
+      keptBytes: state.binBytes,
+      keptSha256: state.binSha256,
+      ...(bufferBytes && { bufferBytes }),
+    });
   } catch (error) {
-    await close();
+    await lengths.close();
     throw error;
   }
-  const [bin, lengths] = files as [GrowingFile, GrowingFile];
-  const binBuffer = createBuffer(options.bufferBytes ?? BUFFER_BYTES, async (bytes) => {
-    hash.update(bytes);
-    await bin.append(bytes);
-  });
   const lengthsBuffer = createBuffer(1 << 16, (bytes) => lengths.append(bytes));
-
-  async function flush(): Promise<void> {
-    await binBuffer.flush();
-    await lengthsBuffer.flush();
-  }
 
   return {
     get tokens() {
@@ -109,15 +103,16 @@ export async function openPartWriter(options: PartWriterOptions): Promise<PartWr
       state.hasLists ||= piece.perDocument !== undefined;
       state.binBytes += piece.ids.byteLength;
       state.lengthsBytes += numbers.byteLength;
-      await binBuffer.append(bytesOf(piece.ids));
+      await bin.append(bytesOf(piece.ids));
       await lengthsBuffer.append(bytesOf(numbers));
     },
     async checkpoint() {
-      await flush();
-      return { ...state, binSha256: hash.copy().digest('hex') };
+      await lengthsBuffer.flush();
+      return { ...state, binSha256: await bin.digest() };
     },
     async finish(idxPath) {
-      await flush();
+      await lengthsBuffer.flush();
+      const binSha256 = await bin.digest();
       if (state.tokens === 0) {
         throw new InvalidInputError(
           'CPT_INPUT_EMPTY_DATASET',
@@ -128,10 +123,13 @@ export async function openPartWriter(options: PartWriterOptions): Promise<PartWr
       await bin.sync();
       const { idxBytes, sha256 } = await writeIndex(idxPath, { dtype, state, lengths });
       const { documents, sequences, tokens, maxId } = state;
-      const digests = { bin: hash.copy().digest('hex'), idx: sha256 };
+      const digests = { bin: binSha256, idx: sha256 };
       return { documents, sequences, tokens, maxId, binBytes: tokens * width, idxBytes, sha256: digests };
     },
-    close,
+    async close() {
+      await lengths.close();
+      await bin.close();
+    },
   };
 }
 
@@ -148,32 +146,6 @@ const EMPTY: PartState = {
 
 const bytesOf = (view: Int32Array | Uint16Array): Uint8Array =>
   new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-
-async function reopen(path: string, keptBytes: number, name: string): Promise<GrowingFile> {
-  try {
-    return await openGrowing(path, keptBytes);
-  } catch (cause) {
-    if (keptBytes === 0) throw cause;
-    throw damaged(name, (cause as Error).message, cause);
-  }
-}
-
-/** The digest of what is there. It must be what was noted: after a power cut a file may be shorter than the journal knows. */
-function hashAgain(bin: GrowingFile, state: PartState, hash: Hash, name: string): void {
-  for (const bytes of bin.readBytes(state.binBytes)) hash.update(bytes);
-  if (state.binBytes > 0 && hash.copy().digest('hex') !== state.binSha256) {
-    throw damaged(name, `${bin.path} is not what was written`);
-  }
-}
-
-function damaged(name: string, why: string, cause?: unknown): InvalidInputError {
-  return new InvalidInputError(
-    'CPT_INPUT_RESUME_MISMATCH',
-    `${name}: the unfinished build cannot be continued (${why}); start again with --restart`,
-    { file: name },
-    { cause },
-  );
-}
 
 async function writeIndex(
   path: string,

@@ -1,34 +1,35 @@
 /* A thread that encodes batches, one after another. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { createBatchEncoder, type EncodeBatch } from '../encode-batch.ts';
+import { createWorkEncoder, type WorkEncoder } from '../encode-work.ts';
+import { createMemoryReceiver } from '../shared-memory.ts';
 import { createTextEngine } from '../text-engine.ts';
 import { type ThreadReply, type ThreadRequest, type ThreadSetup, toThreadError } from '../thread-messages.ts';
 
 const port = parentPort;
 if (!port) throw new Error('this file runs as a worker thread only');
 
-async function load({ engine, rules }: ThreadSetup): Promise<EncodeBatch> {
-  return createBatchEncoder(await createTextEngine(engine, rules.specials), rules);
+async function load({ engine, rules }: ThreadSetup): Promise<WorkEncoder> {
+  return createWorkEncoder(await createTextEngine(engine, rules.specials), rules);
 }
 
 const encoder = load(workerData as ThreadSetup);
 encoder.catch(() => undefined); // told with the first batch
+const receive = createMemoryReceiver();
 let last: Promise<void> = Promise.resolve();
 
-async function work({ job, batch, room }: ThreadRequest): Promise<void> {
-  let reply: ThreadReply;
+async function work(request: ThreadRequest): Promise<void> {
+  const { job } = request;
+  const room = receive(request.room);
   try {
-    reply = { job, result: await (await encoder)(batch, room) };
+    const { ids, ...rest } = await (await encoder).encode(request.work, room);
+    if (ids.buffer === room) post({ job, result: rest, idCount: ids.length });
+    else post({ job, result: rest, ids }, [ids.buffer as ArrayBuffer]);
   } catch (error) {
-    reply = { job, error: toThreadError(error) };
+    post({ job, error: toThreadError(error) });
   }
-  const { result } = reply;
-  const views = result ? [result.ids, result.lengths, result.largest] : [];
-  port?.postMessage(
-    reply,
-    views.map(({ buffer }) => buffer).filter((buffer) => buffer instanceof ArrayBuffer),
-  );
 }
+
+const post = (reply: ThreadReply, transfer: ArrayBuffer[] = []) => port.postMessage(reply, transfer);
 
 port.on('message', (request: ThreadRequest) => {
   last = last.then(() => work(request));
