@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """What the reference programs say of our files: conformance/check.py WORKDIR NODE (started by conformance/run.mjs)."""
 import glob
-import hashlib
 import json
 import os
 import subprocess
@@ -9,7 +8,7 @@ import sys
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
@@ -18,6 +17,10 @@ WORK, NODE = sys.argv[1:3]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEMO = os.path.join(ROOT, ".cpt/demo")
 results = []
+sys.path.insert(0, os.path.join(ROOT, "fixtures/checkpoints"))
+import generate
+import generate_dist
+
 logging.disable_progress_bar()
 
 
@@ -52,27 +55,104 @@ def load_model(folder):
     return model.eval(), sorted([*info["missing_keys"], *info["unexpected_keys"], *map(str, info["mismatched_keys"])])
 
 
+def fixture_options():
+    """Name → the options of generate.py that its random weights follow from."""
+    return {**generate.CASES, **{name: options for name, (options, _) in generate_dist.CASES.items()}}
+
+
+def original_model(c, weights, folder):
+    """The model that the checkpoint was cut from, as a Hugging Face folder: our converter has no part in it."""
+    os.makedirs(folder)
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    json.dump(generate.hf_config(c), open(os.path.join(folder, "config.json"), "w", encoding="utf8"))
+    return folder
+
+
+def logits_of(folder):
+    """Float32 logits over 24 positions of two sequences, and what transformers complained about."""
+    model, complaints = load_model(folder)
+    ids = torch.arange(48).reshape(2, 24) * 7 % model.config.vocab_size
+    with torch.no_grad():
+        return model(ids).logits, complaints
+
+
+def compare(case, out, weights, expected):
+    """The converted folder has the original's tensors to the bit, and transformers computes the original's logits from it."""
+    found = load_weights(out)
+    wrong = [name for name, tensor in weights.items() if name not in found or found[name].dtype != tensor.dtype or raw(found[name]) != raw(tensor)]
+    wrong += sorted(set(found) - set(weights))
+    logits, complaints = logits_of(out)
+    if not all(torch.isfinite(weight).all() for weight in weights.values()):  # one case keeps NaN and infinities
+        same, distance = True, "not compared, for its weights are not finite"
+    else:
+        distance = (logits - expected).abs().max().item()
+        same = distance <= 1e-5
+    detail = [*wrong, *complaints, f"logits differ by {distance}" if not same else ""]
+    check(f"{case}: {len(found)} tensors to the bit, logits {distance if isinstance(distance, str) else f'within {distance:.0e}'}",
+          not wrong and not complaints and same, " ".join(filter(None, detail)))
+
+
 def converted_fixtures():
-    """Every checkpoint that torch wrote, converted: bytes as expected, and transformers runs it."""
-    for folder in sorted(glob.glob(os.path.join(ROOT, "fixtures/checkpoints/*/expected.json"))):
-        case = os.path.basename(os.path.dirname(folder))
-        expected = json.load(open(folder, encoding="utf8"))
+    """Every committed checkpoint, converted with the original's config.json and, where the files tell enough, with one made up."""
+    missing = {os.path.basename(os.path.dirname(path)) for path in glob.glob(os.path.join(ROOT, "fixtures/checkpoints/*/expected.json"))}
+    for case, options in sorted(fixture_options().items()):
+        missing.discard(case)
+        torch.manual_seed(0)
+        c = generate.parse(case, options)
+        weights = generate.make_hf(c)
+        original = original_model(c, weights, os.path.join(WORK, f"{case}-original"))
+        expected, _ = logits_of(original)
+        source = os.path.join(ROOT, "fixtures/checkpoints", case, "megatron")
         out = os.path.join(WORK, case)
-        reference = os.path.join(WORK, f"{case}-reference")
-        os.makedirs(reference)
-        json.dump(expected["config"], open(os.path.join(reference, "config.json"), "w", encoding="utf8"))
-        ckpt_convert("to-hf", os.path.join(os.path.dirname(folder), "megatron"), out, "--reference", reference)
-        weights = load_weights(out)
-        wrong = [name for name, want in expected["tensors"].items()
-                 if name not in weights or hashlib.sha256(raw(weights[name])).hexdigest() != want["sha256"]]
-        extra = sorted(set(weights) - set(expected["tensors"]))
-        check(f"{case}: {len(weights)} tensors, read by safetensors, equal the originals", not wrong and not extra, " ".join(wrong + extra))
-        model, complaints = load_model(out)
-        check(f"{case}: transformers loads every tensor", not complaints, " ".join(complaints))
-        if all(torch.isfinite(weight).all() for weight in weights.values()):  # one case keeps NaN and infinities
-            with torch.no_grad():
-                logits = model(torch.arange(8)[None] % model.config.vocab_size).logits
-            check(f"{case}: transformers computes finite logits", torch.isfinite(logits).all())
+        ckpt_convert("to-hf", source, out, "--reference", original)
+        compare(case, out, weights, expected)
+        if c.reference or c.no_args:
+            continue
+        ckpt_convert("to-hf", source, out + "-synthesised", "--vocab-size", str(c.vocab))
+        compare(f"{case}, config.json made up", out + "-synthesised", weights, expected)
+    check("every committed checkpoint was compared", not missing, " ".join(sorted(missing)))
+
+
+def grid_options():
+    """Shapes of grids that are not committed: every tensor and pipeline size, both specs, all families and dtypes, in turn."""
+    families = ["", "--tied", "--qk-norm --no-qkv-bias --head-dim 6", "--no-qkv-bias --reference llama", "--no-qkv-bias --reference mistral --tied",
+                "--no-qkv-bias --reference llama --rope-factor 8", "--groups 8", "--groups 1", "--groups 2"]
+    layouts = ["--layers 4", "--layers 5 --first 2", "--layers 6 --first 1 --last 1", "--layers 3 --last 1", "--layers 8 --vpp 2",
+               "--layers 6 --account-embedding --account-loss", "--layers 7 --account-embedding --vpp 2"]
+    extras = ["", "--spec local", "--dtype fp32", "--dtype fp16 --fp32-norms", "--legacy-zip", "--views", "--wrapper module.",
+              "--legacy-names encoder", "--dtype fp32 --spec local --vocab 32"]
+    number = 0
+    for tp in (1, 2, 4, 8):
+        for pp in (1, 2, 3, 4):
+            for layout in layouts:
+                number += 1
+                options = f"--tp {tp} --pp {pp} --hidden 16 --heads 8 --groups 4 --ffn 16 --head-dim 4 {layout} {families[number % len(families)]} {extras[(number // 3) % len(extras)]} --seed {number}"
+                c = generate.parse(f"grid-{number}", options)
+                try:
+                    generate.layers_of_stages(c)
+                except AssertionError:  # these layers do not divide so
+                    continue
+                is_split = (c.first or c.last or c.vpp > 1 or c.account_embedding) and pp == 1
+                is_legacy_group = c.legacy_names and c.qk_norm
+                is_strided_norm = c.views and (c.fp32_norms or pp > 1)
+                if is_split or is_legacy_group or is_strided_norm or min(map(len, generate.layers_of_stages(c))) < 1:
+                    continue
+                yield c
+
+
+def grid():
+    """Checkpoints of many grids, written by torch now, with the same two comparisons."""
+    cases = list(grid_options())
+    for c in cases:
+        torch.manual_seed(0)
+        weights = generate.make_hf(c)
+        c.out = os.path.join(WORK, c.name)
+        generate.write(c, weights)
+        expected, _ = logits_of(original_model(c, weights, os.path.join(c.out, "original")))
+        out = os.path.join(c.out, "out")
+        ckpt_convert("to-hf", os.path.join(c.out, "megatron"), out, "--reference", os.path.join(c.out, "original"))
+        compare(f"{c.name} TP {c.tp} PP {c.pp} VPP {c.vpp} {c.model_type} {c.dtype} {c.layers} layers", out, weights, expected)
+    check(f"the grid has {len(cases)} checkpoints", len(cases) >= 40)
 
 
 def read_dataset(prefix):
@@ -142,6 +222,7 @@ def demo_model():
 
 
 converted_fixtures()
+grid()
 if os.path.exists(os.path.join(DEMO, "report.json")):
     demo_dataset()
     demo_checkpoints()

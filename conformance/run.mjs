@@ -1,11 +1,12 @@
 /**
- * Compares what the project writes with what the reference programs read and write: torch, safetensors and transformers in a
- * virtual environment of its own, and the npm package `tokenizers`. `--prepare-only` makes the environment and nothing else.
+ * The slow proofs. Compares what the project writes with what the reference programs read and write: torch, megatron-core, safetensors
+ * and transformers in a virtual environment of its own, and the npm package `tokenizers`; kills the converter and loses the cloud's
+ * answers, by the hundred. `--prepare-only` makes the environment and nothing else.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const environment = join(root, '.venv');
@@ -29,12 +30,16 @@ if (!prepare()) {
 }
 if (!process.argv.includes('--prepare-only')) {
   const work = mkdtempSync(join(tmpdir(), 'cpt-conformance-'));
-  const isGreen = [
-    run(python, [join(root, 'conformance/check.py'), work, process.execPath]),
-    run(python, [join(root, 'conformance/check_megatron.py')]),
-    run(process.execPath, [join(root, 'conformance/kill-converter.mjs')]),
-    run(process.execPath, [join(root, 'conformance/tokenizer.mjs')]),
-  ].every(Boolean);
+  const here = (name) => join(root, 'conformance', name);
+  const failed = [
+    [python, here('check.py'), work, process.execPath],
+    [python, here('check_megatron.py')],
+    [python, here('check_dist.py')],
+    [process.execPath, here('kill-converter.mjs')],
+    [process.execPath, here('tokenizer.mjs')],
+    [process.execPath, here('exactly-once.mjs')],
+  ].filter(([command, ...args]) => !run(command, args));
   rmSync(work, { recursive: true, force: true });
-  process.exitCode = isGreen ? 0 : 1;
+  for (const [, script] of failed) console.log(`FAILED ${relative(root, script)}`);
+  process.exitCode = failed.length > 0 ? 1 : 0;
 }

@@ -1,148 +1,203 @@
 /**
- * Conversion beside `cp` of the same bytes, in one run: wall time, CPU time and peak memory of `ckpt-convert to-hf` as a process of its
- * own, and what `cp -r` of the checkpoint takes. Rounds are interleaved, and the order within a round alternates.
+ * What a conversion costs beside copying the same bytes, all in one run:
  *
- *   node packages/ckpt-convert/bench/convert-bench.mjs [GB] [rounds] [folder]
+ *   memory   `ckpt-convert to-hf` beside `cp`, beside `cp` and a sha256 of what was copied, and beside a torch script, on tmpfs
+ *   disk     conversion and `cp` on a disk, until the bytes are on it
+ *   size     peak memory for a checkpoint ten times as large, whose tensors are holes
+ *   plan     the plan for Qwen2-72B at TP 8 × PP 4, from headers of full size
  *
- * Default: 2 GB, 5 rounds, in /dev/shm, where it shows the cost of the software; a folder on a disk adds the disk, whose cache is not
- * dropped. The folder needs three times the size. The conversion flushes each file to the disk and takes its sha256; cp does neither.
+ *   node packages/ckpt-convert/bench/convert-bench.mjs [--quick] [--only memory,disk,size,plan]
+ *     [--gb 4] [--rounds 5] [--memory /dev/shm] [--disk /tmp] [--python .venv/bin/python]
+ *
+ * Each case is a process of its own, measured by GNU time; rounds are interleaved and begin with another case each time. The memory
+ * folder needs two and a half times the size, and torch three times the size of memory besides. --quick: 1 GB, few rounds.
  */
 import { execFileSync } from 'node:child_process';
-import { createCipheriv } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync } from 'node:fs';
+import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeMegatronRankFiles } from '../dist/index.js';
+import { parseArgs } from 'node:util';
+import { describeRun, median, saveResult } from '../../../benchmarks/report.mjs';
+import { denseModel, QWEN2_72B, wideModel, writeDenseCheckpoint } from './checkpoints.mjs';
+import { interleave, measure, measureWhile, printRows } from './measure.mjs';
+import { writeSparseCheckpoint } from './sparse-checkpoint.mjs';
 
-const [gigabytes = '2', rounds = '5', folder = '/dev/shm'] = process.argv.slice(2);
-const repository = join(import.meta.dirname, '../../..');
-const program = join(import.meta.dirname, '../bin/ckpt-convert.js');
-
-const LAYER_BYTES = 2 * (2 * 2048 * 2048 + 2 * 512 * 2048 + 3 * 2048 * 5632); // its matrices
-const TABLES_BYTES = 2 * 2 * 32_000 * 2048;
-const layers = 4 * Math.max(1, Math.round((Number(gigabytes) * 1e9 - TABLES_BYTES) / LAYER_BYTES / 4));
-const model = {
-  family: 'qwen2',
-  layers,
-  hiddenSize: 2048,
-  ffnHiddenSize: 5632,
-  heads: 32,
-  queryGroups: 8,
-  headDim: 64,
-  vocabSize: 32_000,
-  normEpsilon: 1e-6,
-  ropeTheta: 1e6,
-  isTied: false,
-  hasQkvBias: true,
-  maxPositionEmbeddings: 4096,
-};
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', default: 'memory,disk,size,plan' },
+    gb: { type: 'string' },
+    rounds: { type: 'string' },
+    memory: { type: 'string', default: '/dev/shm' },
+    disk: { type: 'string', default: tmpdir() },
+    python: { type: 'string', default: join(import.meta.dirname, '../../../.venv/bin/python') },
+  },
+});
+const gigabytes = Number(flags.gb ?? (flags.quick ? 1 : 4));
+const rounds = Number(flags.rounds ?? (flags.quick ? 3 : 5));
+const sections = flags.only.split(',');
+const program = [process.execPath, join(import.meta.dirname, '../bin/ckpt-convert.js')];
 const parallel = { tensorParallelSize: 4, pipelineParallelSize: 2 };
 
-function shapeOf(name) {
-  const { hiddenSize, ffnHiddenSize, queryGroups, headDim, vocabSize } = model;
-  if (/(embed_tokens|lm_head)\.weight$/.test(name)) return [vocabSize, hiddenSize];
-  if (/norm\.weight$|q_proj\.bias$/.test(name)) return [hiddenSize];
-  if (/[kv]_proj\.bias$/.test(name)) return [queryGroups * headDim];
-  if (/[kv]_proj\.weight$/.test(name)) return [queryGroups * headDim, hiddenSize];
-  if (/(gate|up)_proj\.weight$/.test(name)) return [ffnHiddenSize, hiddenSize];
-  if (/down_proj\.weight$/.test(name)) return [hiddenSize, ffnHiddenSize];
-  return [hiddenSize, hiddenSize];
+function requireRoom(folder, bytes) {
+  const { bavail, bsize } = statfsSync(folder);
+  if (bavail * bsize >= bytes) return;
+  throw new Error(`${folder} has ${(bavail * bsize) / 1e9} GB free; ${bytes / 1e9} are needed`);
 }
 
-/** Incompressible bytes; a file system that deduplicates gains nothing. */
-const tensors = {
-  shapeOf: (name) => ({ dtype: 'BF16', shape: shapeOf(name) }),
-  async read(name) {
-    const bytes = 2 * shapeOf(name).reduce((product, size) => product * size, 1);
-    const key = Buffer.from(name.padStart(16).slice(-16));
-    return new Uint8Array(
-      createCipheriv('aes-128-ctr', key, Buffer.alloc(16, name.length)).update(new Uint8Array(bytes)),
-    );
-  },
-};
-
-/** Seconds, CPU seconds and peak MB of one process, measured from outside by GNU time. */
-function measure(command, args) {
-  const report = join(scratch, 'time');
-  execFileSync('/usr/bin/time', ['-o', report, '-f', '%e %U %S %M', command, ...args], { stdio: 'ignore' });
-  const [wall, user, system, kilobytes] = execFileSync('tail', ['-n1', report], { encoding: 'utf8' })
-    .split(' ')
-    .map(Number);
-  return { wall, cpu: user + system, megabytes: kilobytes / 1024 };
+const scratches = [];
+function scratchIn(folder) {
+  const scratch = mkdtempSync(join(folder, 'convert-bench-'));
+  scratches.push(scratch);
+  return scratch;
 }
 
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+const shell = (...commands) => ['sh', '-ec', commands.join('\n')];
+
+/** Cases of one folder; `sync` is what the shell does after a copy that nobody else flushed. */
+function casesIn(source, output, sync = '') {
+  const convert = (...more) => [...program, 'to-hf', source, output, '--json', ...more];
+  const copy = `cp -r '${source}' '${output}'${sync && `\n${sync}`}`;
+  const parts = `${Math.ceil((gigabytes * 1e9) / 8)}`;
+  const found = `find '${output}' -type f -exec`;
+  return {
+    cp: { name: 'cp', command: shell(copy) },
+    sum: { name: 'cp, sha256sum', command: shell(copy, `${found} sha256sum {} +`) },
+    openssl: { name: 'cp, openssl sha256', command: shell(copy, `${found} openssl dgst -sha256 {} +`) },
+    convert: { name: 'convert', command: convert() },
+    noDigest: { name: 'convert --digest none', command: convert('--digest', 'none') },
+    shards: { name: 'convert, 8 files', command: convert('--max-shard-size', parts) },
+    workers: { name: 'convert, 8 files, --workers 2', command: convert('--max-shard-size', parts, '--workers', '2') },
+  };
 }
 
-const { bavail, bsize } = statfsSync(folder);
-if (bavail * bsize < 2.5e9 * Number(gigabytes)) {
-  throw new Error(`${folder} has ${(bavail * bsize) / 1e9} GB free; ${2.5 * gigabytes} are needed`);
+function runIn(scratch, output) {
+  return ({ command }) => {
+    const result = measure(join(scratch, 'time'), command);
+    rmSync(output, { recursive: true });
+    return result;
+  };
 }
-const scratch = mkdtempSync(join(folder, 'convert-bench-'));
-try {
+
+/** Seconds that sha256 alone takes for a GB in this engine: no conversion that tells it can be faster, however it is done. */
+function hashSeconds() {
+  const code = `const h = require('node:crypto').createHash('sha256'); const b = Buffer.alloc(4e6, 7);
+    const t = performance.now(); for (let i = 0; i < 250; i++) h.update(b); console.log((performance.now() - t) / 1000)`;
+  return median(Array.from({ length: 5 }, () => Number(execFileSync(process.execPath, ['-e', code]))));
+}
+
+async function measureMemory() {
+  requireRoom(flags.memory, 2.5e9 * gigabytes);
+  const scratch = scratchIn(flags.memory);
+  const [source, output] = [join(scratch, 'checkpoint'), join(scratch, 'output')];
+  await writeDenseCheckpoint(source, denseModel(gigabytes), parallel);
+  const { cp, sum, openssl, convert, noDigest, shards, workers } = casesIn(source, output);
+  const cases = [cp, convert, noDigest, shards, workers, openssl, sum];
+  if (!existsSync(flags.python)) console.log(`no torch beside it: ${flags.python} is not there (npm run conformance)`);
+  else if (freemem() < 4.5e9 * gigabytes) console.log(`no torch beside it: ${freemem() / 1e9} GB of memory are free`);
+  else {
+    const script = join(import.meta.dirname, 'torch_merge.py');
+    const command = [flags.python, script, source, output, '4', '2'];
+    cases.push({ name: 'torch script', command, rounds: flags.quick ? 1 : 3 });
+  }
+  const rows = interleave(cases, rounds, runIn(scratch, output));
+  rmSync(scratch, { recursive: true });
+  printRows(`${gigabytes} GB, TP 4 × PP 2, ${flags.memory}, medians`, rows);
+  const row = (name) => rows.find((found) => found.name === name);
+  const perSecond = hashSeconds();
+  const line = (what, value, target) =>
+    console.log(`${what.padEnd(62)} ${value.toFixed(2)}${target ? `  (${target})` : ''}`);
+  const ratios = {
+    'conversion ÷ cp, wall': row('convert').wallRatio,
+    'conversion ÷ cp, CPU': row('convert').cpuRatio,
+    'conversion without a digest ÷ cp, wall': row('convert --digest none').wallRatio,
+    'conversion without a digest ÷ cp, CPU': row('convert --digest none').cpuRatio,
+    'conversion ÷ cp and sha256sum, wall': row('convert').wall / row('cp, sha256sum').wall,
+    'conversion ÷ cp and sha256sum, CPU': row('convert').cpu / row('cp, sha256sum').cpu,
+    'conversion ÷ cp and openssl sha256, wall': row('convert').wall / row('cp, openssl sha256').wall,
+    'conversion ÷ cp and openssl sha256, CPU': row('convert').cpu / row('cp, openssl sha256').cpu,
+    '1 worker ÷ 2 workers, wall': row('convert, 8 files').wall / row('convert, 8 files, --workers 2').wall,
+    'sha256 alone ÷ cp, wall': (perSecond * gigabytes) / row('cp').wall,
+  };
+  console.log('');
+  for (const [what, value] of Object.entries(ratios)) {
+    const target = /^conversion.*÷ cp, (wall|CPU)$/.exec(what)?.[1];
+    line(what, value, target && `target ${{ wall: 1.25, CPU: 1.5 }[target]}`);
+  }
+  return { rows, ratios };
+}
+
+async function measureDisk() {
+  requireRoom(flags.disk, 2.5e9 * gigabytes);
+  const scratch = scratchIn(flags.disk);
+  const [source, output] = [join(scratch, 'checkpoint'), join(scratch, 'output')];
+  await writeDenseCheckpoint(source, denseModel(gigabytes), parallel);
+  const { cp, convert, noDigest, workers } = casesIn(source, output, `find '${output}' -type f -exec sync {} +`);
+  const rows = interleave([cp, convert, noDigest, workers], flags.quick ? 2 : rounds, runIn(scratch, output));
+  rmSync(scratch, { recursive: true });
+  printRows(`${gigabytes} GB on ${flags.disk}, every file flushed; source in the page cache`, rows);
+  return { rows };
+}
+
+/** Takes the content of every finished output file away, so that a large conversion needs room for one. */
+function emptyFinished(output) {
+  const work = join(output, '.ckpt-convert');
+  let journal = '';
+  try {
+    journal = readFileSync(join(work, 'journal'), 'utf8');
+  } catch {
+    return; // not begun, or done
+  }
+  for (const [, name] of journal.matchAll(/"name":"([^"]+\.safetensors)"/g)) {
+    if (existsSync(join(work, name))) truncateSync(join(work, name));
+  }
+}
+
+async function measureSize() {
+  const sizes = flags.quick ? [1, 10] : [4, 40];
+  const peaks = {};
+  for (const size of sizes) {
+    const scratch = scratchIn(flags.memory);
+    requireRoom(scratch, 4e9);
+    const [source, output] = [join(scratch, 'checkpoint'), join(scratch, 'output')];
+    const grid = { tensorParallelSize: 8, pipelineParallelSize: size < 40 ? 1 : 4 };
+    const model = size < 40 ? denseModel(size) : wideModel(size);
+    const bytes = await writeSparseCheckpoint(source, model, grid);
+    const command = [...program, 'to-hf', source, output, '--max-shard-size', '1GB', '--workers', '1'];
+    const found = await measureWhile(join(scratch, 'time'), command, () => emptyFinished(output));
+    peaks[`${(bytes / 1e9).toFixed(1)} GB`] = found;
+    rmSync(scratch, { recursive: true });
+  }
+  console.log('\npeak memory, --workers 1, by size of the checkpoint (target 128 MB)');
+  for (const [size, { megabytes, wall }] of Object.entries(peaks)) {
+    console.log(`  ${size.padStart(8)}  ${megabytes.toFixed(0)} MB  ${wall.toFixed(1)} s`);
+  }
+  return peaks;
+}
+
+async function measurePlan() {
+  const scratch = scratchIn(flags.disk);
   const source = join(scratch, 'checkpoint');
-  await writeMegatronRankFiles({ directory: source, iteration: 1, model, parallel, tensors, dtype: 'BF16' });
-  const output = join(scratch, 'output');
-  const runs = {
-    convert: () => measure(process.execPath, [program, 'to-hf', source, output, '--json']),
-    cp: () => measure('cp', ['-r', source, output]),
-  };
-  const results = { convert: [], cp: [] };
-  for (let round = 0; round <= Number(rounds); round++) {
-    for (const name of round % 2 === 0 ? ['convert', 'cp'] : ['cp', 'convert']) {
-      const result = runs[name]();
-      rmSync(output, { recursive: true });
-      if (round > 0) results[name].push(result); // the first round only warms up
-    }
-  }
+  const bytes = await writeSparseCheckpoint(source, QWEN2_72B, { tensorParallelSize: 8, pipelineParallelSize: 4 });
+  const command = [...program, 'to-hf', source, join(scratch, 'output'), '--dry-run'];
+  const results = Array.from({ length: rounds }, () => measure(join(scratch, 'time'), command));
+  const size = readdirSync(source, { recursive: true }).filter((name) => name.endsWith('.pt')).length;
+  const wall = median(results.map((result) => result.wall));
+  const cpu = median(results.map((result) => result.cpu));
+  const megabytes = Math.max(...results.map((result) => result.megabytes));
+  console.log(`\nplan for Qwen2-72B, ${size} rank files of ${(bytes / 1e9).toFixed(0)} GB (targets 2 s, 200 MB)`);
+  console.log(`  ${wall.toFixed(2)} s wall  ${cpu.toFixed(2)} CPU s  ${megabytes.toFixed(0)} MB`);
+  return { bytes, wall, cpu, megabytes, results };
+}
 
-  const bytes = layers * LAYER_BYTES + TABLES_BYTES;
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: repository, encoding: 'utf8' }).trim();
-  const run = `commit ${commit}, ${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}`;
-  console.log(
-    `${run}\n${(bytes / 1e9).toFixed(2)} GB, TP 4 × PP 2, ${layers} layers, ${folder}, ${rounds} rounds, medians`,
-  );
-  const rows = Object.entries(results).map(([name, all]) => {
-    const of = (field) => median(all.map((result) => result[field]));
-    return {
-      name,
-      wall: of('wall'),
-      leastWall: Math.min(...all.map(({ wall }) => wall)),
-      cpu: of('cpu'),
-      megabytes: of('megabytes'),
-    };
-  });
-  console.log('         wall s   (least)   CPU s   peak MB    GB/s');
-  for (const { name, wall, leastWall, cpu, megabytes } of rows) {
-    const cells = [
-      wall.toFixed(2),
-      `(${leastWall.toFixed(2)})`,
-      cpu.toFixed(2),
-      megabytes.toFixed(0),
-      (bytes / 1e9 / wall).toFixed(2),
-    ];
-    console.log(`${name.padEnd(7)}${cells.map((cell, at) => cell.padStart([8, 10, 8, 10, 8][at])).join('')}`);
-  }
-  const ratios = (field) => results.convert.map((result, round) => result[field] / results.cp[round][field]);
-  const ratio = { wall: median(ratios('wall')), cpu: median(ratios('cpu')) };
-  console.log(`conversion ÷ cp, median of the rounds: wall ${ratio.wall.toFixed(2)}, CPU ${ratio.cpu.toFixed(2)}`);
-  const folderOfResults = join(repository, 'benchmarks/results');
-  mkdirSync(folderOfResults, { recursive: true });
-  const figures = {
-    name: 'convert',
-    run,
-    at: new Date().toISOString(),
-    bytes,
-    folder,
-    rounds: Number(rounds),
-    rows,
-    ratio,
-    results,
-  };
-  writeFileSync(join(folderOfResults, 'convert.json'), `${JSON.stringify(figures, null, 2)}\n`);
+try {
+  console.log(describeRun());
+  const all = { memory: measureMemory, disk: measureDisk, size: measureSize, plan: measurePlan };
+  const figures = {};
+  for (const name of sections) figures[name] = await all[name]();
+  const isWhole = sections.length === 4 && !flags.quick;
+  const name = isWhole ? 'convert' : `convert-${flags.quick ? 'quick-' : ''}${sections.join('-')}`; // never in place of a whole run
+  saveResult(name, { gigabytes, rounds, ...figures });
 } finally {
-  rmSync(scratch, { recursive: true, force: true });
+  for (const scratch of scratches) rmSync(scratch, { recursive: true, force: true });
 }

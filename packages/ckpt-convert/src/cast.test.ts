@@ -21,7 +21,7 @@ describe('writtenDtype', () => {
   it.each([
     ['F32', 'BF16'],
     ['F16', 'BF16'],
-  ] as const)('%s to %s needs leave', (source, dtype) => {
+  ] as const)('row 31: %s to %s needs leave', (source, dtype) => {
     expect(() => writtenDtype('x', source, { dtype })).toThrow(
       expect.objectContaining({ code: 'CPT_INPUT_LOSSY_CAST' }),
     );

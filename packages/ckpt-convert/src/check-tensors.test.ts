@@ -33,7 +33,7 @@ describe('replicas', () => {
     expect(check([1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4])).toEqual([]);
   });
 
-  it('name the rank and the largest difference', () => {
+  it('row 27: name the rank and the largest difference', () => {
     expect(() => check([1, 2, 3, 4], [1, 2, 3, 4], [1, 2.25, 3, 3.5])).toThrow(
       expect.objectContaining({
         code: 'CPT_FORMAT_RANKS_DIFFER',

@@ -6,16 +6,23 @@ import { readRows } from './read-rows.ts';
 
 /** Bytes read at once of each side of a comparison. */
 const BLOCK_BYTES = 1024 * 1024;
+/** Used again for every comparison: thousands of new buffers are 25 MB before the first is collected. */
+const BLOCKS = [new Uint8Array(BLOCK_BYTES), new Uint8Array(BLOCK_BYTES)] as const;
 
 /**
  * Does the checks of a plan, which stop a conversion before it writes.
- * @returns lines for the user: what kind of padding is cut off.
+ * With `mayRanksDiffer` a difference between replicas is told, and the first one's tensor stands.
+ * @returns lines for the user: what kind of padding is cut off, which replicas differ.
  * @throws FormatError `CPT_FORMAT_RANKS_DIFFER`, `CPT_FORMAT_TIED_COPY`, and `CPT_FORMAT_RANK_FILE` for a norm's bias that is used.
  */
-export function checkTensors(checks: readonly PlannedCheck[], readInto: ReadInto): string[] {
+export function checkTensors(
+  checks: readonly PlannedCheck[],
+  readInto: ReadInto,
+  { mayRanksDiffer = false } = {},
+): string[] {
   const notes: string[] = [];
   for (const check of checks) {
-    if (check.kind === 'replicas') checkReplicas(check.parameter, readInto);
+    if (check.kind === 'replicas') notes.push(...checkReplicas(check.parameter, readInto, mayRanksDiffer));
     else if (check.kind === 'zero') checkZero(check.parameter, readInto);
     else if (check.kind === 'tiedCopy') checkTiedCopy(check.parameter, check.embedding, readInto);
     else notes.push(describePadding(check.parameter, check.vocabSize, readInto));
@@ -27,18 +34,26 @@ export function checkTensors(checks: readonly PlannedCheck[], readInto: ReadInto
  * Norms are whole on each rank and must be equal to the bit; where they differ, files of different iterations lie mixed, or the
  * training lost the gradients of some ranks. Taking rank 0's would hide it.
  */
-function checkReplicas({ localName, dtype, shards }: MegatronParameter, readInto: ReadInto): void {
+function checkReplicas(parameter: MegatronParameter, readInto: ReadInto, mayDiffer: boolean): string[] {
+  const { localName, megatronName, dtype, shards } = parameter;
+  const notes: string[] = [];
   const [first, ...others] = shards;
-  if (!first) return;
+  if (!first) return notes;
   for (const other of others) {
     const difference = compareShards(first, other, dtype, readInto);
     if (difference === undefined) continue;
+    if (mayDiffer) {
+      const ranks = `tensor rank ${other.tensorRank} differs from rank ${first.tensorRank}${difference}`;
+      notes.push(`${megatronName}: ${ranks}; rank ${first.tensorRank}'s is taken`);
+      continue;
+    }
     throw new FormatError(
       'CPT_FORMAT_RANKS_DIFFER',
-      `${other.file}: "${localName}" differs from the one of tensor rank ${first.tensorRank}${difference}; files of different iterations lie mixed, or the run was faulty`,
+      `${other.file}: "${localName}" differs from the one of tensor rank ${first.tensorRank}${difference}; files of different iterations lie mixed, or the run was faulty; --replica RANK takes one rank's all the same`,
       { file: other.file, tensor: localName },
     );
   }
+  return notes;
 }
 
 function checkTiedCopy(copy: MegatronParameter, embedding: MegatronParameter, readInto: ReadInto): void {
@@ -48,7 +63,7 @@ function checkTiedCopy(copy: MegatronParameter, embedding: MegatronParameter, re
     if (difference === undefined) continue;
     throw new FormatError(
       'CPT_FORMAT_TIED_COPY',
-      `${shard.file}: "${copy.localName}" differs from the embedding${difference}, and args say that they are tied; the run untied them or files lie mixed`,
+      `${shard.file}: "${copy.localName}" differs from the embedding${difference}, and args say that they are tied; the run untied them or files lie mixed; --untie writes both`,
       { file: shard.file, tensor: copy.localName },
     );
   }
@@ -56,8 +71,8 @@ function checkTiedCopy(copy: MegatronParameter, embedding: MegatronParameter, re
 
 function checkZero({ localName, shards, dtype }: MegatronParameter, readInto: ReadInto): void {
   for (const shard of shards) {
-    for (const block of blocksOf(shard, dtype, readInto)) {
-      if (block.every((byte) => byte === 0)) continue;
+    for (const block of blocksOf(shard, dtype, readInto, BLOCKS[0])) {
+      if (isZero(block)) continue;
       throw new FormatError(
         'CPT_FORMAT_RANK_FILE',
         `${shard.file}: "${localName}" is not zero, but RMSNorm has no bias; this is another kind of model`,
@@ -70,17 +85,17 @@ function checkZero({ localName, shards, dtype }: MegatronParameter, readInto: Re
 /** Undefined when equal to the bit, else words on the largest difference; NaN where a NaN faces something else. */
 function compareShards(a: PlacedShard, b: PlacedShard, dtype: Dtype, readInto: ReadInto): string | undefined {
   let largest: number | undefined;
-  const others = blocksOf(b, dtype, readInto);
-  for (const block of blocksOf(a, dtype, readInto)) {
+  const others = blocksOf(b, dtype, readInto, BLOCKS[1]);
+  for (const block of blocksOf(a, dtype, readInto, BLOCKS[0])) {
     const other = others.next().value as Uint8Array;
     if (Buffer.compare(block, other) === 0) continue;
-    if (dtype !== 'F32' && dtype !== 'BF16') return '';
+    if (dtype !== 'F32' && dtype !== 'BF16' && dtype !== 'F16') return '';
     largest = Math.max(largest ?? 0, largestDifference(block, other, dtype));
   }
   return largest === undefined ? undefined : `, by at most ${largest}`;
 }
 
-function largestDifference(a: Uint8Array, b: Uint8Array, dtype: 'F32' | 'BF16'): number {
+function largestDifference(a: Uint8Array, b: Uint8Array, dtype: Dtype): number {
   const [left, right] = [a, b].map((bytes) => new Float32Array(castDtype(bytes, dtype, 'F32').slice().buffer)) as [
     Float32Array,
     Float32Array,
@@ -88,14 +103,20 @@ function largestDifference(a: Uint8Array, b: Uint8Array, dtype: 'F32' | 'BF16'):
   return left.reduce((largest, value, at) => Math.max(largest, Math.abs(value - (right[at] as number))), 0);
 }
 
-/** The packed bytes of a shard, block by block; a block is valid until the next one. */
-function* blocksOf(shard: PlacedShard, dtype: Dtype, readInto: ReadInto): Generator<Uint8Array> {
+/** The packed bytes of a shard from `fromRow` on, whole rows block by block; a block is valid until the next one. */
+function* blocksOf(
+  shard: PlacedShard,
+  dtype: Dtype,
+  readInto: ReadInto,
+  room: Uint8Array,
+  fromRow = 0,
+): Generator<Uint8Array> {
   const [rows, columns] = matrixSize(shard.shape);
   const rowBytes = columns * bytesPerElement(dtype);
   const step = Math.max(1, Math.floor(BLOCK_BYTES / rowBytes));
   const isPacked = isContiguous(shard.shape, shard.stride);
-  const buffer = new Uint8Array(isPacked ? Math.min(step, rows) * rowBytes : 0);
-  for (let row = 0; row < rows; row += step) {
+  const buffer = rowBytes <= room.byteLength ? room : new Uint8Array(rowBytes);
+  for (let row = fromRow; row < rows; row += step) {
     const end = Math.min(rows, row + step);
     const block = isPacked ? buffer.subarray(0, (end - row) * rowBytes) : readRows(shard, dtype, row, end, readInto);
     if (isPacked) readInto(shard.file, shard.byteOffset + row * rowBytes, block);
@@ -109,16 +130,36 @@ function* blocksOf(shard: PlacedShard, dtype: Dtype, readInto: ReadInto): Genera
  */
 function describePadding(parameter: MegatronParameter, vocabSize: number, readInto: ReadInto): string {
   const seen = new Set<string>();
-  let isZero = true;
+  let last: Uint8Array | undefined;
   let cut = 0;
-  const rowsPerShard = matrixSize((parameter.shards[0] as PlacedShard).shape)[0];
+  const [rowsPerShard, columns] = matrixSize((parameter.shards[0] as PlacedShard).shape);
+  const rowBytes = columns * bytesPerElement(parameter.dtype);
   for (const [rank, shard] of parameter.shards.entries()) {
-    for (let row = Math.max(0, vocabSize - rank * rowsPerShard); row < rowsPerShard; row++, cut++) {
-      const bytes = readRows(shard, parameter.dtype, row, row + 1, readInto);
-      seen.add(Buffer.from(bytes).toString('latin1'));
-      isZero &&= bytes.every((byte) => byte === 0);
+    const from = Math.max(0, vocabSize - rank * rowsPerShard);
+    for (const block of blocksOf(shard, parameter.dtype, readInto, BLOCKS[0], from)) {
+      for (let at = 0; at < block.byteLength; at += rowBytes, cut++) {
+        const row = block.subarray(at, at + rowBytes);
+        if (last && Buffer.compare(row, last) === 0) continue;
+        last = row.slice();
+        seen.add(Buffer.from(row).toString('latin1'));
+      }
     }
   }
-  const kind = isZero ? 'all zero' : seen.size === 1 ? 'all equal' : `${seen.size} different ones, as after training`;
+  const isAllZero = seen.size === 1 && last !== undefined && isZero(last);
+  const kind = isAllZero
+    ? 'all zero'
+    : seen.size === 1
+      ? 'all equal'
+      : `${seen.size} different ones, as after training`;
   return `${parameter.megatronName}: ${cut} padding rows cut (${kind}), ${vocabSize} kept`;
+}
+
+const ZEROS = new Uint8Array(BLOCK_BYTES);
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.byteLength; at += BLOCK_BYTES) {
+    const part = bytes.subarray(at, at + BLOCK_BYTES);
+    if (Buffer.compare(part, ZEROS.subarray(0, part.byteLength)) !== 0) return false;
+  }
+  return true;
 }

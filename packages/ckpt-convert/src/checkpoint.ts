@@ -1,4 +1,4 @@
-import { type Dtype, type Shape, UnsupportedError } from '@pai-cpt/core';
+import type { Dtype, Shape } from '@pai-cpt/core';
 import type { FamilyName } from './families/index.ts';
 import { locateCheckpoint } from './locate-checkpoint.ts';
 import type { ArgsNamespace, HfConfig, ModelConfig } from './model-config.ts';
@@ -92,11 +92,5 @@ export async function openMegatronCheckpoint(
   options: OpenCheckpointOptions = {},
 ): Promise<MegatronCheckpoint> {
   const located = await locateCheckpoint(path, options.iteration);
-  if (located.format === 'torch') return openTorchCheckpoint(located, options);
-  if (located.format === 'torch_dist') return openTorchDistCheckpoint(located, options);
-  throw new UnsupportedError(
-    'CPT_UNSUPPORTED_CHECKPOINT',
-    `${located.directory}: a ${located.format} checkpoint (${located.evidence}) cannot be read yet; save it with --ckpt-format torch_dist`,
-    { feature: located.format, file: located.directory },
-  );
+  return located.format === 'torch' ? openTorchCheckpoint(located, options) : openTorchDistCheckpoint(located, options);
 }

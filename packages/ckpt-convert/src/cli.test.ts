@@ -120,7 +120,7 @@ describe('a conversion that is killed at any moment', () => {
 });
 
 describe('one output', () => {
-  it('has one writer: the second ends with 75 and names the first', async () => {
+  it('row 36: has one writer: the second ends with 75 and names the first', async () => {
     const output = join(root, 'locked');
     const first = convert(output);
     await untilFinished(output, 1, first.child);

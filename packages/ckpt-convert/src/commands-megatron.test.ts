@@ -48,6 +48,19 @@ describe('to-megatron', () => {
     });
   });
 
+  it('writes a distributed checkpoint', async () => {
+    await withDirectory(async (root) => {
+      const [hf, output] = [join(root, 'hf'), join(root, 'ckpt')];
+      await writeTinyHf(hf, TINY);
+      const { stdout } = await run('to-megatron', hf, output, '--tp', '2', '--pp', '1', '--format', 'torch_dist');
+      expect(stdout).toContain('--ckpt-format torch_dist');
+      const files = ['.metadata', '__0_0.distcp', '__1_0.distcp', 'common.pt', 'metadata.json'];
+      expect((await readdir(join(output, 'release'))).sort()).toEqual(files);
+      const { code } = await run('diff', hf, output);
+      expect(code).toBe(0);
+    });
+  });
+
   it('says for people what was written and how it is loaded', async () => {
     await withDirectory(async (root) => {
       const [hf, output] = [join(root, 'hf'), join(root, 'ckpt')];
@@ -61,8 +74,8 @@ describe('to-megatron', () => {
 
   it.each([
     [['--spec', 'nemo'], '--spec "nemo" cannot be used; give te or local'],
-    [['--format', 'torch_dist'], '--format "torch_dist" cannot be used; give torch'],
-    [['--dtype', 'f16'], '--dtype "f16" cannot be used'],
+    [['--format', 'zarr'], '--format "zarr" cannot be used; give torch or torch_dist'],
+    [['--dtype', 'f8'], '--dtype "f8" cannot be used'],
     [['--iteration', 'last'], '--iteration "last" cannot be used'],
     [['--make-vocab-size-divisible-by', '0'], 'give a number from 1 on'],
   ])('refuses %j', async (flags, message) => {

@@ -1,14 +1,22 @@
 import type { Command } from 'commander';
 import pc from 'picocolors';
+import {
+  addOutputOptions,
+  describeEstimate,
+  describePart,
+  type OutputFlags,
+  outputOptions,
+  sayHowToResume,
+} from './commands-output.ts';
 import { type DiffReport, diffCheckpoints, type TensorDifference } from './diff.ts';
-import { castOptions, invalid, oneOf, wholeNumber } from './option-values.ts';
+import { castOptions, invalid, oneOf, replicaOption, wholeNumber } from './option-values.ts';
 import { createByteProgress, formatBytes, type Output } from './progress.ts';
 import type { GridOptions, RankFilesResult } from './rank-files/write-checkpoint.ts';
 import type { RankGrid } from './rank-grid.ts';
 import { reshardCheckpoint } from './reshard.ts';
 import { convertToMegatron } from './to-megatron.ts';
 
-interface GridFlags {
+interface GridFlags extends OutputFlags {
   tp: number;
   pp: number;
   vpp?: number;
@@ -19,14 +27,14 @@ interface GridFlags {
   makeVocabSizeDivisibleBy?: number;
   padFill: string;
   dtype: string;
+  digest: string;
   allowCast?: boolean;
-  force?: boolean;
-  json?: boolean;
+  untie?: boolean;
 }
 
 /** Options of both commands that write rank files. */
 function addGridOptions(command: Command): Command {
-  return command
+  command
     .requiredOption('--tp <n>', 'tensor parallel size', wholeNumber('--tp'))
     .requiredOption('--pp <n>', 'pipeline parallel size', wholeNumber('--pp'))
     .option('--vpp <n>', 'virtual stages of each pipeline stage', wholeNumber('--vpp'))
@@ -39,11 +47,12 @@ function addGridOptions(command: Command): Command {
       wholeNumber('--make-vocab-size-divisible-by'),
     )
     .option('--pad-fill <kind>', 'padding rows: repeat (the last token) or zero', 'repeat')
-    .option('--format <format>', 'torch: mp_rank_…/model_optim_rng.pt', 'torch')
-    .option('--dtype <dtype>', 'bf16, f32, or source', 'source')
+    .option('--format <format>', 'torch (mp_rank_…/model_optim_rng.pt) or torch_dist (.distcp files)', 'torch')
+    .option('--dtype <dtype>', 'bf16, f16, f32, or source', 'source')
     .option('--allow-cast', 'permit a --dtype that cannot hold all bits')
-    .option('--force', 'replace the iteration that the output holds')
-    .option('--json', 'print the result as JSON on stdout');
+    .option('--untie', 'write the head of a tied model as a table of its own')
+    .option('--digest <kind>', 'sha256 of each output file, or none', 'sha256');
+  return addOutputOptions(command, 'the iteration that the output holds');
 }
 
 /** `ckpt-convert to-megatron`. */
@@ -64,8 +73,14 @@ export function addToMegatron(program: Command, output: Output, signal: AbortSig
         ...options,
         source,
         iteration,
+        untie: flags.untie === true,
         onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
-      }).finally(progress.clear);
+      })
+        .finally(progress.clear)
+        .catch((error: unknown) => {
+          sayHowToResume(directory, error, output);
+          throw error;
+        });
       report(result, directory, flags.json === true, output);
     },
   );
@@ -80,22 +95,34 @@ export function addReshard(program: Command, output: Output, signal: AbortSignal
     .argument('<output>', 'checkpoint root to make')
     .option('--spec <spec>', 'parameter names: te or local (default: as the source)')
     .option('--iteration <n>', 'which iteration of the source', wholeNumber('--iteration'))
-    .option('--as-release', 'write release instead of the iteration');
+    .option('--as-release', 'write release instead of the iteration')
+    .option(
+      '--replica <rank>',
+      'where ranks differ in a norm take that of this one: first, or a tensor rank',
+      replicaOption,
+    );
   addGridOptions(command).action(
     async (
       source: string,
       directory: string,
-      flags: GridFlags & { iteration?: number; asRelease?: boolean; format: string },
+      flags: GridFlags & { iteration?: number; asRelease?: boolean; format: string; replica?: number },
     ) => {
       const options = gridOptions(flags, directory, signal);
       const progress = createByteProgress(output);
       const result = await reshardCheckpoint({
         ...options,
         source,
+        untie: flags.untie === true,
         ...(flags.iteration !== undefined && { iteration: flags.iteration }),
         asRelease: flags.asRelease === true,
+        ...(flags.replica !== undefined && { replica: flags.replica }),
         onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
-      }).finally(progress.clear);
+      })
+        .finally(progress.clear)
+        .catch((error: unknown) => {
+          sayHowToResume(directory, error, output);
+          throw error;
+        });
       report(result, directory, flags.json === true, output);
     },
   );
@@ -106,7 +133,6 @@ function gridOptions(
   output: string,
   signal: AbortSignal | undefined,
 ): GridOptions {
-  oneOf('--format', flags.format, ['torch']);
   const parallel: RankGrid = {
     tensorParallelSize: flags.tp,
     pipelineParallelSize: flags.pp,
@@ -114,7 +140,7 @@ function gridOptions(
     ...(flags.first !== undefined && { firstStageLayers: flags.first }),
     ...(flags.last !== undefined && { lastStageLayers: flags.last }),
   };
-  const { vocabSize, makeVocabSizeDivisibleBy: vocabMultiple, force = false } = flags;
+  const { vocabSize, makeVocabSizeDivisibleBy: vocabMultiple } = flags;
   if (vocabMultiple === 0) throw invalid('--make-vocab-size-divisible-by', '0', 'give a number from 1 on');
   return {
     output,
@@ -123,8 +149,10 @@ function gridOptions(
     ...(vocabSize !== undefined && { vocabSize }),
     ...(vocabMultiple !== undefined && { vocabMultiple }),
     padFill: oneOf('--pad-fill', flags.padFill, ['repeat', 'zero']),
+    format: oneOf('--format', flags.format, ['torch', 'torch_dist']),
     ...castOptions(flags),
-    force,
+    digest: oneOf('--digest', flags.digest, ['sha256', 'none']),
+    ...outputOptions(flags),
     ...(signal && { signal }),
   };
 }
@@ -135,13 +163,18 @@ function report(result: RankFilesResult, directory: string, json: boolean, outpu
     output.write(`${JSON.stringify(result)}\n`);
     return;
   }
+  if (result.estimate) {
+    output.write(describeEstimate(result.estimate));
+    return;
+  }
   const { tensorParallelSize, pipelineParallelSize, virtualStages } = result.parallel;
   const grid = `TP ${tensorParallelSize} × PP ${pipelineParallelSize}${virtualStages > 1 ? ` × VPP ${virtualStages}` : ''}`;
   const name = result.iteration === 'release' ? 'release' : `iteration ${result.iteration}`;
   const speed = `${result.seconds.toFixed(1)} s, ${result.cpuSeconds.toFixed(1)} CPU s, peak memory ${formatBytes(result.peakRssBytes)}`;
   const lines = [
-    `${pc.green('✓')} ${pc.bold(directory)}: ${name}, ${result.tensors} parameters, ${formatBytes(result.bytes)} in ${result.files.length} rank files, ${grid}`,
-    ...result.files.map((file) => pc.dim(`  ${file.sha256}  ${file.name} (${formatBytes(file.bytes)})`)),
+    `${pc.green('✓')} ${pc.bold(directory)}: ${name}, ${result.tensors} parameters, ${formatBytes(result.bytes)} in ${result.files.length} files, ${grid}`,
+    ...result.files.map((file) => pc.dim(`  ${file.sha256 ?? ''}  ${file.name} (${formatBytes(file.bytes)})`)),
+    ...(result.part ? [describePart(result.part)] : []),
     pc.dim(`  ${speed}`),
     `  load with: ${result.loadFlags.join(' ')}`,
   ];

@@ -52,6 +52,14 @@ describe('to-hf', () => {
     });
   });
 
+  it('gives null for a digest that was not asked for', async () => {
+    await withDirectory(async (root) => {
+      const { stdout } = await run('to-hf', source, join(root, 'hf'), '--digest', 'none', '--json');
+      const { files } = JSON.parse(stdout);
+      expect(files).toEqual([{ name: 'model.safetensors', bytes: expect.any(Number), sha256: null }]);
+    });
+  });
+
   it('shows the plan and writes nothing with --dry-run', async () => {
     await withDirectory(async (root) => {
       const { stdout } = await run('to-hf', source, join(root, 'hf'), '--dry-run');
@@ -77,6 +85,8 @@ describe('to-hf', () => {
   it.each([
     [['--vocab-size', 'many'], '--vocab-size "many" cannot be used; give a whole number'],
     [['--max-shard-size', '0'], '--max-shard-size "0" cannot be used'],
+    [['--workers', '0'], '--workers "0" cannot be used; give a number from 1 on'],
+    [['--digest', 'md5'], '--digest "md5" cannot be used; give sha256 or none'],
     [['--iteration', '8'], 'no iter_0000008'],
   ])('refuses %j', async (flags, message) => {
     await withDirectory(async (root) => {

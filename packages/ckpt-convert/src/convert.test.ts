@@ -88,7 +88,7 @@ describe('the result', () => {
 });
 
 describe('vocabulary', () => {
-  it('keeps the last token and no padding row, which are all 7.0', async () => {
+  it('silent error 6: keeps the last token and no padding row, which are all 7.0', async () => {
     await withDirectory(async (output) => {
       const { notes } = await convertCheckpoint({ source: fixture('qwen2-tp4-pp2'), output });
       const hf = await openSafetensorsDirectory(output);
@@ -150,7 +150,7 @@ async function refused(prepare: (root: string) => Promise<Partial<ConvertOptions
 }
 
 describe('silent errors are not silent, and leave nothing behind', () => {
-  it('norms that differ between tensor ranks', async () => {
+  it('row 27: norms that differ between tensor ranks', async () => {
     await expect(refused(async (root) => void (await twoRanks(root, { seed: 2 })))).rejects.toThrow(
       failure(
         'CPT_FORMAT_RANKS_DIFFER',
@@ -170,7 +170,7 @@ describe('silent errors are not silent, and leave nothing behind', () => {
     );
   });
 
-  it('a missing rank file', async () => {
+  it('row 28: a missing rank file', async () => {
     await expect(
       refused(async (root) => {
         await cp(fixture('qwen2-tp2-pp2'), root, { recursive: true });
@@ -277,7 +277,7 @@ async function oneRank(root: string, more: Record<string, WritableValue>): Promi
 describe('the output directory', () => {
   const source = fixture('qwen2-tp1-pp1');
 
-  it('is not overwritten without being asked', async () => {
+  it('row 37: is not overwritten without being asked', async () => {
     await withDirectory(async (output) => {
       await writeFile(join(output, 'model-00007-of-00009.safetensors'), 'old');
       await expect(convertCheckpoint({ source, output })).rejects.toThrow(
@@ -315,7 +315,7 @@ describe('the output directory', () => {
     });
   });
 
-  it('is never the checkpoint, by any name', async () => {
+  it('row 37: is never the checkpoint, by any name', async () => {
     await withDirectory(async (root) => {
       const checkpoint = join(root, 'ckpt');
       await cp(source, checkpoint, { recursive: true });
@@ -344,7 +344,7 @@ describe('the output directory', () => {
   });
 });
 
-it('writes both tables of a model that a launcher untied, and says that they are two', async () => {
+it('silent error 3: writes both tables of a model that a launcher untied, and says that they are two', async () => {
   await withDirectory(async (root) => {
     const source = fixture('qwen2-tp1-pp2');
     const tied = { ...(await readJson(FIXTURES, 'qwen2-tp1-pp2', 'expected.json')).config, tie_word_embeddings: true };

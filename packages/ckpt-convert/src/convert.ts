@@ -1,14 +1,17 @@
 import { checkTensors } from './check-tensors.ts';
 import { openMegatronCheckpoint } from './checkpoint.ts';
+import { chooseTensors } from './choose-tensors.ts';
 import { requireFamily, requireUsableOutput } from './convert-checks.ts';
 import type { ConversionResult, ConvertOptions } from './convert-options.ts';
+import { estimateOutput } from './estimate.ts';
 import { planHfFiles, readReference } from './hf-files.ts';
 import { startMeter } from './node.ts';
 import { type DiskCalls, namingReads } from './output/disk.ts';
+import { folderOutput } from './output/folder-output.ts';
 import { nodeDisk } from './output/node.ts';
 import { writeOutput } from './output/write-output.ts';
 import { planConversion } from './plan.ts';
-import { checkShapes, type ResolvedParameter, resolveParameters } from './resolve.ts';
+import { checkShapes, type ResolvedParameter } from './resolve.ts';
 
 const DEFAULT_SHARD_BYTES = 5_000_000_000;
 
@@ -27,28 +30,46 @@ export function convertCheckpoint(options: ConvertOptions): Promise<ConversionRe
 export async function convertOnDisk(options: ConvertOptions, disk: DiskCalls): Promise<ConversionResult> {
   const measure = startMeter();
   const { reference: referencePath, ...given } = options;
-  const { source, output: directory, force = false, resume = false, dryRun = false } = given;
+  const { source, output: directory, force = false, resume = false, dryRun = false, part } = given;
   const reference = referencePath === undefined ? undefined : await readReference(referencePath);
-  const checkpoint = await openMegatronCheckpoint(source, { ...given, ...(reference && { reference }) });
+  const { vocabSize } = given;
+  const open = { ...(reference && { reference }), ...(vocabSize !== undefined && { vocabSize }) };
+  const opened = await openMegatronCheckpoint(source, { ...given, ...open });
   try {
-    await requireUsableOutput(directory, [source, checkpoint.directory], { force, resume });
-    requireFamily(checkpoint);
+    const isFilled = await requireUsableOutput(directory, [source, opened.directory], { force, resume, part });
+    requireFamily(opened);
+    const { replica, untie } = options;
+    const choice = { ...(replica !== undefined && { replica }), ...(untie && { untie }) };
+    const { checkpoint, resolution } = chooseTensors(opened, choice);
     const { modelConfig: model, parallel, iteration } = checkpoint;
-    const resolution = resolveParameters(checkpoint);
     checkShapes(checkpoint, resolution);
     const { maxShardBytes = DEFAULT_SHARD_BYTES } = options;
     const plan = planConversion(checkpoint, resolution, maxShardBytes, options);
     const dtype = options.dtype ?? (resolution.parameters[0] as ResolvedParameter).parameter.dtype;
     const hfFiles = await planHfFiles(model, dtype, reference, options);
-    const cut = checkTensors(plan.checks, namingReads(disk.reads(checkpoint.readInto)));
+    const cut = checkTensors(plan.checks, namingReads(disk.reads(checkpoint.readInto)), {
+      mayRanksDiffer: replica !== undefined,
+    });
+    const { digest = 'sha256', allowCast = false, workers = 1 } = options;
+    const cast = { allowCast, ...(options.dtype && { dtype: options.dtype }) };
+    const setup = { source: checkpoint.directory, open, choice, cast, maxShardBytes, digest };
     const facts = { iteration, family: model.family, vocabSize: model.vocabSize, dtype, maxShardBytes };
-    const job = { directory, plan, hfFiles, readInto: checkpoint.readInto, source: checkpoint.directory, facts };
-    const written = dryRun ? undefined : await writeOutput({ ...job, force, resume }, disk, options);
+    const job = {
+      ...folderOutput(plan, setup, workers),
+      ...{ directory, source: checkpoint.directory, readInto: checkpoint.readInto, companions: hfFiles },
+      ...{ force, resume, isFilled, ...(part && { part }) },
+      facts: { ...facts, ...(digest === 'none' && { digest }) },
+    };
+    const written = dryRun ? undefined : await writeOutput(job, disk, options);
     const { files = [], resumed = false } = written ?? {};
     const notes = [...checkpoint.problems, ...hfFiles.patches, ...cut];
     const size = { tensors: plan.tensorCount, bytes: plan.byteLength, files };
-    return { ...size, iteration, model, parallel, notes, plan, resumed, ...measure() };
+    const used = measure();
+    const more = dryRun
+      ? { estimate: estimateOutput(plan.outputShards, { ...used, workers, ...(part && { part }) }) }
+      : written?.part && { part: written.part };
+    return { ...size, iteration, model, parallel, notes, plan, resumed, ...more, ...used };
   } finally {
-    await checkpoint.close();
+    await opened.close();
   }
 }

@@ -38,21 +38,21 @@ describe('4 heads in 2 groups of head dim 2, by hand', () => {
     ['as many ranks as groups', stackRows(2, 8, 1), twoRanks],
     ['more ranks than groups', stackRows(4, 4, 1), fourRanks],
     ['one rank', stackRows(1, 16, 1), [twoRanks.join(' ')]],
-  ])('Q, K and V with %s', (_, placements, shards) => {
+  ])('silent error 2: Q, K and V with %s', (_, placements, shards) => {
     // Thirds of the concatenation would give "q0 q1 q2 q3 k0 k1 v0 v1" as Q: the right shape, and wrong.
     expect(rowsOf(placements, takeQkv('q', 2, 2, 2), shards)).toBe('q0 q1 q2 q3 q4 q5 q6 q7');
     expect(rowsOf(placements, takeQkv('k', 2, 2, 2), shards)).toBe('k0 k1 k2 k3');
     expect(rowsOf(placements, takeQkv('v', 2, 2, 2), shards)).toBe('v0 v1 v2 v3');
   });
 
-  it('gate and up, which each rank holds one after the other', () => {
+  it('silent error 1: gate and up, which each rank holds one after the other', () => {
     const shards = ['g0 g1 g2 u0 u1 u2', 'g3 g4 g5 u3 u4 u5'];
     // Halves of the concatenation would give "g0 g1 g2 u0 u1 u2" as gate.
     expect(rowsOf(stackHalves(2, 3, 1), takeHalf(0, 6), shards)).toBe('g0 g1 g2 g3 g4 g5');
     expect(rowsOf(stackHalves(2, 3, 1), takeHalf(1, 6), shards)).toBe('u0 u1 u2 u3 u4 u5');
   });
 
-  it('5 tokens padded to 8 rows: the padding ends the table, not each rank', () => {
+  it('silent error 6: 5 tokens padded to 8 rows: the padding ends the table, not each rank', () => {
     expect(rowsOf(stackRows(2, 4, 1), trimRows(5), ['t0 t1 t2 t3', 't4 p0 p1 p2'])).toBe('t0 t1 t2 t3 t4');
   });
 

@@ -38,7 +38,7 @@ export interface DiffOptions {
 
 /**
  * Compares two checkpoints tensor by tensor under Hugging Face names, each a Hugging Face folder or a Megatron checkpoint of any
- * grid; a vocabulary's padding is no part of it. Memory is two blocks of 4 MiB and their values as floats.
+ * grid; a vocabulary's padding is no part of it. Memory is two blocks of 2 MiB and their values as floats.
  * @throws what opening either throws; a difference is a report, not an error.
  */
 export async function diffCheckpoints(options: DiffOptions): Promise<DiffReport> {
@@ -155,18 +155,6 @@ function floatDifference(a: Float32Array, b: Float32Array): { largest: number | 
 }
 
 function toFloats(bytes: Uint8Array, dtype: Dtype): Float32Array {
-  if (dtype === 'F16') return halfFloats(bytes);
   const cast = castDtype(bytes, dtype, 'F32');
   return new Float32Array(cast.buffer, cast.byteOffset, cast.byteLength / 4);
-}
-
-/** 1 sign, 5 exponent and 10 fraction bits; every value is exact as a float. */
-function halfFloats(bytes: Uint8Array): Float32Array {
-  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
-  return Float32Array.from(halves, (half) => {
-    const [sign, exponent, fraction] = [half & 0x8000 ? -1 : 1, (half >>> 10) & 0x1f, half & 0x3ff];
-    if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-    if (exponent === 0) return sign * fraction * 2 ** -24;
-    return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-  });
 }

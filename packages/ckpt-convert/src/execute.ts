@@ -1,8 +1,10 @@
-import { createHash } from 'node:crypto';
-import { castDtype, rowBytes, tensorBytes } from '@pai-cpt/core';
+import { rowBytes, tensorBytes } from '@pai-cpt/core';
 import { type OutputShard, SafetensorsWriter } from '@pai-cpt/safetensors';
+import { castElements } from './cast.ts';
 import type { ReadInto } from './checkpoint.ts';
 import { moveRuns, type StridedCopy } from './copies.ts';
+import { type DigestKind, digestsHere } from './digest/digests.ts';
+import { openDigests } from './digest/node.ts';
 import type { PlannedTensor } from './plan.ts';
 
 /** What a conversion reads from and writes to. */
@@ -21,7 +23,8 @@ export interface OutputFile {
 export interface WrittenFile {
   readonly name: string;
   readonly bytes: number;
-  readonly sha256: string;
+  /** Null where no digest was asked for. */
+  readonly sha256: string | null;
 }
 
 export interface Progress {
@@ -31,6 +34,10 @@ export interface Progress {
 }
 
 export interface ExecuteOptions {
+  /** Default sha256. */
+  readonly digest?: DigestKind;
+  /** Takes digests in this thread, not in another: for threads that keep all cores busy already. */
+  readonly hasOwnDigests?: boolean;
   /** Output shards that an earlier run wrote; they are left out of the work and given back as they are. */
   readonly finished?: ReadonlyMap<string, WrittenFile>;
   /** Called when the bytes of an output shard are on the disk. */
@@ -40,7 +47,7 @@ export interface ExecuteOptions {
 }
 
 /** Output is made in tiles of this size; larger ones gain nothing and cost memory. */
-export const TILE_BYTES = 4 * 1024 * 1024;
+export const TILE_BYTES = 2 * 1024 * 1024;
 /** Runs from this length on are read straight into the tile. */
 const DIRECT_BYTES = 64 * 1024;
 /** A gap between runs up to this long is read over: one long read is cheaper than two short ones. */
@@ -49,7 +56,7 @@ const GAP_BYTES = 64 * 1024;
 const BREATH_MS = 50;
 
 /**
- * Writes every output shard of a plan, sequentially, through two buffers of 4 MiB whatever the model's size.
+ * Writes every output shard of a plan, sequentially, through a few buffers of 2 MiB whatever the model's size.
  * @throws `signal.reason` between two tiles.
  */
 export async function executePlan(
@@ -57,49 +64,50 @@ export async function executePlan(
   io: TensorIo,
   options: ExecuteOptions = {},
 ): Promise<WrittenFile[]> {
-  const totalBytes = outputShards.reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const buffers = { tile: new Uint8Array(TILE_BYTES), window: new Uint8Array(TILE_BYTES) };
-  const written: WrittenFile[] = [];
-  let doneBytes = 0;
-  const onTile = await breather(options.signal);
-  for (const { name, tensors, byteLength } of outputShards) {
-    const before = options.finished?.get(name);
-    if (before) {
-      written.push(before);
-      doneBytes += byteLength;
-      continue;
-    }
-    const output = await io.createOutput(name);
-    const digest = createHash('sha256');
-    let bytes = 0;
-    const sink = {
-      async write(chunk: Uint8Array) {
-        digest.update(chunk);
-        output.write(chunk);
-        bytes += chunk.byteLength;
-      },
-    };
-    const writer = new SafetensorsWriter(sink, tensors, { format: 'pt' });
-    await writer.start();
-    for (const tensor of tensors) {
-      const { shape, dtype, sourceDtype = dtype } = tensor;
-      for (const tile of tilesOf({ shape, dtype: sourceDtype, byteLength: tensorBytes(shape, sourceDtype) })) {
-        const target = buffers.tile.subarray(0, tile.byteLength);
-        fillTile(tensor, tile.from, target, buffers.window, io.readInto);
-        const bytesOfTile = castDtype(target, sourceDtype, dtype);
-        await writer.append(bytesOfTile);
-        doneBytes += bytesOfTile.byteLength;
-        options.onProgress?.({ doneBytes, totalBytes, file: name });
-        await onTile();
+  const { finished, digest = 'sha256' } = options;
+  const sum = (shards: readonly OutputShard[]) => shards.reduce((total, { byteLength }) => total + byteLength, 0);
+  const totalBytes = sum(outputShards);
+  const work = outputShards.filter(({ name }) => !finished?.has(name));
+  const digests = options.hasOwnDigests ? digestsHere(digest, TILE_BYTES) : openDigests(digest, sum(work), TILE_BYTES);
+  const window = new Uint8Array(TILE_BYTES);
+  const written = new Map(finished);
+  let doneBytes = totalBytes - sum(work);
+  try {
+    const onTile = await breather(options.signal);
+    for (const { name, tensors } of work) {
+      const output = await io.createOutput(name);
+      let bytes = 0;
+      const sink = {
+        async write(chunk: Uint8Array) {
+          output.write(chunk);
+          bytes += chunk.byteLength;
+          await digests.update(name, chunk);
+        },
+      };
+      const writer = new SafetensorsWriter(sink, tensors, { format: 'pt' });
+      await writer.start();
+      for (const tensor of tensors) {
+        const { shape, dtype, sourceDtype = dtype } = tensor;
+        for (const tile of tilesOf({ shape, dtype: sourceDtype, byteLength: tensorBytes(shape, sourceDtype) })) {
+          const target = (await digests.tile()).subarray(0, tile.byteLength);
+          fillTile(tensor, tile.from, target, window, io.readInto);
+          const bytesOfTile = castElements(tensor.name, target, sourceDtype, dtype);
+          await writer.append(bytesOfTile);
+          doneBytes += bytesOfTile.byteLength;
+          options.onProgress?.({ doneBytes, totalBytes, file: name });
+          await onTile();
+        }
       }
+      await writer.finish();
+      await output.finish();
+      const file = { name, bytes, sha256: await digests.finish(name) };
+      await options.onFile?.(file);
+      written.set(name, file);
     }
-    await writer.finish();
-    await output.finish();
-    const file = { name, bytes, sha256: digest.digest('hex') };
-    await options.onFile?.(file);
-    written.push(file);
+  } finally {
+    await digests.close();
   }
-  return written;
+  return outputShards.map(({ name }) => written.get(name) as WrittenFile);
 }
 
 /** Lets timers and signals through now and then; what it gives is called after each tile. @throws `signal.reason`. */

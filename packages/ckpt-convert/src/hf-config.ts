@@ -1,6 +1,7 @@
 import type { Dtype } from '@pai-cpt/core';
 import { FAMILIES } from './families/index.ts';
 import type { HfConfig, ModelConfig } from './model-config.ts';
+import { configOfRopeScaling } from './rope-scaling.ts';
 
 const TORCH_DTYPES: Partial<Record<Dtype, string>> = {
   BF16: 'bfloat16',
@@ -73,6 +74,7 @@ function synthesise(model: ModelConfig, tokens: SpecialTokens): Record<string, u
     rms_norm_eps: model.normEpsilon,
     rope_theta: model.ropeTheta,
     use_cache: true,
+    ...(model.ropeScaling && { rope_scaling: configOfRopeScaling(model.ropeScaling) }),
     ...family.configDefaults,
     ...(model.maxPositionEmbeddings === undefined ? {} : { max_position_embeddings: model.maxPositionEmbeddings }),
     ...(tokens.bosTokenId === undefined ? {} : { bos_token_id: tokens.bosTokenId }),

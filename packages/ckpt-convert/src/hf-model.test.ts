@@ -33,9 +33,9 @@ describe('modelOfHf', () => {
     expect(notes).toEqual(['rotary base: config.json has none; 10000 was taken']);
   });
 
-  it('says that scaled rotary positions are not in args', () => {
-    const config = { ...smallest, rope_theta: 5e5, rope_scaling: { rope_type: 'llama3', factor: 8 } };
-    expect(modelOfHf(config, tensors, 'config.json').notes).toEqual([expect.stringContaining('llama3')]);
+  it('says which scaled rotary positions are not in args', () => {
+    const config = { ...smallest, rope_theta: 5e5, rope_scaling: { rope_type: 'yarn', factor: 8 } };
+    expect(modelOfHf(config, tensors, 'config.json').notes).toEqual([expect.stringContaining('yarn')]);
     const plain = { ...smallest, rope_parameters: { rope_type: 'default', rope_theta: 5e5 } };
     expect(modelOfHf(plain, tensors, 'config.json')).toMatchObject({ notes: [], model: { ropeTheta: 5e5 } });
   });

@@ -7,6 +7,7 @@ import { readReference } from './hf-files.ts';
 import { type HfConfig, type ModelConfig, ropeThetaOf } from './model-config.ts';
 import { type FilePool, openFilePool } from './node.ts';
 import { expectedRows, outputsOf } from './resolve.ts';
+import { requireMegatronScaling, ropeScalingOfConfig } from './rope-scaling.ts';
 
 /** A Hugging Face folder seen as the Megatron model it becomes. Close `pool`. */
 export interface HfModel {
@@ -84,12 +85,10 @@ export function modelOfHf(
   const hiddenSize = wholeField(config, 'hidden_size', file);
   const ropeTheta = ropeThetaOf(config);
   if (ropeTheta === undefined) notes.push(`rotary base: config.json has none; ${DEFAULT_ROPE_THETA} was taken`);
-  const scaling = config.rope_scaling ?? config.rope_parameters;
-  const scalingType = (scaling as HfConfig | null | undefined)?.rope_type ?? (scaling as HfConfig | null)?.type;
-  if (scalingType !== undefined && scalingType !== 'default') {
-    notes.push(
-      `config.json scales rotary positions (${String(scalingType)}); args do not say so, pass Megatron's own flags`,
-    );
+  const { kind, scaling } = ropeScalingOfConfig(config);
+  requireMegatronScaling(scaling, file);
+  if (!scaling && kind !== 'default') {
+    notes.push(`config.json scales rotary positions (${kind}); args do not say so, pass Megatron's own flags`);
   }
   const positions = config.max_position_embeddings;
   const model: ModelConfig = {
@@ -106,6 +105,7 @@ export function modelOfHf(
     isTied: typeof config.tie_word_embeddings === 'boolean' ? config.tie_word_embeddings : !tensors.has(HEAD),
     hasQkvBias: FAMILIES[family].hasQkvBias,
     ...(typeof positions === 'number' && { maxPositionEmbeddings: positions }),
+    ...(scaling && { ropeScaling: scaling }),
   };
   return { model, notes };
 }

@@ -13,6 +13,8 @@ const LAYER = /^language_model\.(?:encoder|transformer)\.layers\.(\d+)\.(.+)$/;
 const IN_LAYER: readonly [legacy: RegExp, name: string][] = [
   [/^input_(?:layer)?norm\.(weight|bias)$/, 'self_attention.linear_qkv.layer_norm_$1'],
   [/^(?:self_)?attention\.query_key_value\.(weight|bias)$/, 'self_attention.linear_qkv.$1'],
+  [/^(?:self_)?attention\.query\.(weight|bias)$/, 'self_attention.linear_q.$1'],
+  [/^(?:self_)?attention\.key_value\.(weight|bias)$/, 'self_attention.linear_kv.$1'],
   [/^(?:self_)?attention\.dense\.weight$/, 'self_attention.linear_proj.weight'],
   [/^post_attention_(?:layer)?norm\.(weight|bias)$/, 'mlp.linear_fc1.layer_norm_$1'],
   [/^mlp\.dense_h_to_4h\.weight$/, 'mlp.linear_fc1.weight'],

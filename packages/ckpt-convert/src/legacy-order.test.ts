@@ -47,4 +47,39 @@ describe('reorderedReads', () => {
     );
     expect(() => reads.reorder({ ...shard, stride: [2] }, 'U8', 'qkv', order(0))).toThrow('checkpoint_version 0');
   });
+
+  describe('query and key_value', () => {
+    // 2 groups on this rank of 2 heads each, 1 row a head: q0 q1 q2 q3 and k0 v0 k1 v1.
+    const grouped = new Map([
+      ...args,
+      ['num_attention_heads', 8],
+      ['group_query_attention', true],
+      ['num_query_groups', 4],
+    ]);
+    const query = { ...shard, byteOffset: 1, shape: [4] };
+    const keyValue = { ...shard, byteOffset: 5, shape: [4] };
+    const file = [9, 10, 11, 12, 13, 20, 30, 21, 31];
+    const open = () => reorderedReads((_, at, target) => target.set(file.slice(at, at + target.byteLength)));
+
+    it('become one matrix, group by group', () => {
+      const reads = open();
+      const fused = reads.fuse(query, keyValue, 'U8', 'qkv', { ...order(3), args: grouped });
+      expect(fused).toMatchObject({ byteOffset: 100, shape: [8], stride: [1] });
+      const whole = new Uint8Array(8);
+      reads.readInto('rank.pt', 100, whole);
+      expect([...whole]).toEqual([10, 11, 20, 30, 12, 13, 21, 31]);
+    });
+
+    it.each([
+      ['no args', { args: undefined }, 'args tell no heads'],
+      ['an old order', { version: 1 }, 'checkpoint_version 1'],
+      ['other heads', { args: new Map([...grouped, ['num_attention_heads', 16]]) }, '16 heads in 4 groups over TP 2'],
+      ['groups that do not divide', { args: new Map([...grouped, ['num_query_groups', 3]]) }, '8 heads in 3 groups'],
+    ])('are refused with %s', (_, changed, message) => {
+      const given = { ...order(3), args: grouped, ...changed } as LegacyOrder;
+      expect(() => open().fuse(query, keyValue, 'U8', 'qkv', given)).toThrow(
+        expect.objectContaining({ code: 'CPT_UNSUPPORTED_MODEL', message: expect.stringContaining(message) }),
+      );
+    });
+  });
 });

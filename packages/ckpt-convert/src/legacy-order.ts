@@ -4,11 +4,16 @@
 //   checkpoint_version 1     q k v of a head's first row, of its second, …     [n, d, 3]
 //   checkpoint_version 2, 3  q, k, v of a head, then of the next               [n, 3, d]
 //
-// Groups of heads came after version 2. Source: NVIDIA/Megatron-LM@core_v0.4.0, megatron/checkpointing.py, fix_query_key_value_ordering.
+// Groups of heads came after version 2. Some versions with groups store two matrices instead, of g groups of n heads:
+//
+//   query                    query of all heads of a group, then of the next            [g, n, d]
+//   key_value                key, value of a group, then of the next                    [g, 2, d]
+//
+// Source: NVIDIA/Megatron-LM@core_v0.4.0, megatron/checkpointing.py, fix_query_key_value_ordering.
 
-import { contiguousStride, type Dtype, isContiguous, rowBytes } from '@pai-cpt/core';
+import { contiguousStride, type Dtype, isContiguous, rowBytes, tensorBytes } from '@pai-cpt/core';
 import type { PlacedShard, ReadInto } from './checkpoint.ts';
-import { boxReader, type DistBox } from './dist-tensor.ts';
+import { boxReader, type DistBox, type DistTensorBoxes } from './dist-tensor.ts';
 import { type ArgsNamespace, attentionByArgs, numberArg } from './model-config.ts';
 import { refusal } from './unsupported-features.ts';
 
@@ -25,6 +30,11 @@ export interface LegacyOrder {
 export interface ReorderedReads {
   /** @throws UnsupportedError `CPT_UNSUPPORTED_MODEL` where `args` do not tell the heads, or tell groups of them. */
   reorder(shard: PlacedShard, dtype: Dtype, name: string, order: LegacyOrder): PlacedShard;
+  /**
+   * `query` and `key_value` of one rank file as the query_key_value that they are the parts of.
+   * @throws UnsupportedError `CPT_UNSUPPORTED_MODEL` where `args` do not tell heads and groups that fit, or the order is an old one.
+   */
+  fuse(query: PlacedShard, keyValue: PlacedShard, dtype: Dtype, name: string, order: LegacyOrder): PlacedShard;
   /** Reads from the file, and behind its end from the reordered shards. */
   readonly readInto: ReadInto;
 }
@@ -36,6 +46,16 @@ interface Reordered {
 
 export function reorderedReads(readFile: ReadInto): ReorderedReads {
   const files = new Map<string, { end: number; readonly reordered: Reordered[] }>();
+  /** A packed shard of `rows` rows at an address of its own, whose bytes are those of `boxes` of `shape`. */
+  const place = (like: PlacedShard, rows: number, tensor: DistTensorBoxes, fileBytes: number): PlacedShard => {
+    const shardShape = [rows, ...like.shape.slice(1)];
+    const file = files.get(like.file) ?? { end: fileBytes, reordered: [] };
+    files.set(like.file, file);
+    const byteOffset = file.end;
+    file.end += tensorBytes(shardShape, tensor.dtype);
+    file.reordered.push({ byteOffset, read: boxReader(tensor, readFile) });
+    return { ...like, byteOffset, shape: shardShape, stride: contiguousStride(shardShape) };
+  };
   return {
     reorder(shard, dtype, name, { version, args, fileBytes }) {
       const [rows = 0, ...tail] = shard.shape;
@@ -47,14 +67,38 @@ export function reorderedReads(readFile: ReadInto): ReorderedReads {
         throw refusal(shard.file, 'query_key_value in an old order', why);
       }
       const shape = [heads, 3, headRows, ...tail];
-      const bytesPerRow = rowBytes(shard.shape, dtype);
-      const boxes = oldBoxes(version, shape, bytesPerRow, shard);
-      const file = files.get(shard.file) ?? { end: fileBytes, reordered: [] };
-      files.set(shard.file, file);
-      const byteOffset = file.end;
-      file.end += rows * bytesPerRow;
-      file.reordered.push({ byteOffset, read: boxReader({ name, dtype, shape, boxes }, readFile) });
-      return { ...shard, byteOffset, stride: contiguousStride(shard.shape) };
+      const boxes = oldBoxes(version, shape, rowBytes(shard.shape, dtype), shard);
+      return place(shard, rows, { name, dtype, shape, boxes }, fileBytes);
+    },
+    fuse(query, keyValue, dtype, name, { version, args, fileBytes }) {
+      const attention = args && attentionByArgs(args);
+      const ranks = numberArg(args, 'tensor_model_parallel_size') ?? 1;
+      const [rows = 0, ...tail] = query.shape;
+      const [keyValueRows = 0] = keyValue.shape;
+      const groups = (attention?.queryGroups ?? 0) / ranks;
+      const perGroup = (attention?.heads ?? 0) / ranks / groups;
+      const headRows = keyValueRows / (2 * groups);
+      const isPacked = [query, keyValue].every(({ shape, stride }) => isContiguous(shape, stride));
+      const fits = [groups, perGroup, headRows].every((size) => Number.isSafeInteger(size) && size > 0);
+      if (version < 2 || !isPacked || !fits || rows !== groups * perGroup * headRows) {
+        const told = attention
+          ? `${attention.heads} heads in ${attention.queryGroups} groups over TP ${ranks}`
+          : 'no heads';
+        const why = `"${name}" has ${rows} rows of query and ${keyValueRows} of key_value, checkpoint_version ${version}; args tell ${told}`;
+        throw refusal(query.file, 'query and key_value that do not fit', why);
+      }
+      const boxes = Array.from({ length: groups }, (_, group): DistBox[] => {
+        const bytes = headRows * rowBytes(query.shape, dtype);
+        const box = (part: number, parts: number, { file, byteOffset }: PlacedShard): DistBox => ({
+          offsets: [group, part, 0, ...tail.map(() => 0)],
+          sizes: [1, parts, headRows, ...tail],
+          file,
+          byteOffset: byteOffset + group * parts * bytes,
+        });
+        return [box(0, perGroup, query), box(perGroup, 2, keyValue)];
+      }).flat();
+      const shape = [groups, perGroup + 2, headRows, ...tail];
+      return place(query, rows + keyValueRows, { name, dtype, shape, boxes }, fileBytes);
     },
     readInto(path, position, target) {
       const found = files.get(path)?.reordered.findLast(({ byteOffset }) => byteOffset <= position);

@@ -81,7 +81,7 @@ describe('which iteration', () => {
 });
 
 describe('the grid of ranks', () => {
-  it('is read from the names, stage by stage', async () => {
+  it('row 28: is read from the names, stage by stage', async () => {
     const names = ['00_000', '00_001', '01_000', '01_001'].map((name) => rank('iter_0000001', name));
     const found = await located([`${TRACKER}=1`, ...names]);
     if (found.format !== 'torch') throw new Error(found.format);
@@ -130,13 +130,13 @@ describe('the grid of ranks', () => {
   });
 });
 
-describe('other formats are told apart', () => {
+describe('a distributed checkpoint', () => {
   it.each([
-    ['torch_dist', ['metadata.json', '.metadata', '__0_0.distcp']],
-    ['torch_dcp', ['.metadata', '__0_0.distcp']],
-  ])('%s', async (format, names) => {
+    ['of Megatron', ['metadata.json', '.metadata', '__0_0.distcp'], []],
+    ['of torch alone', ['.metadata', '__0_0.distcp'], [expect.stringContaining('metadata.json is missing')]],
+  ])('%s', async (_, names, notes) => {
     const files = names.map((name) => `iter_0000001/${name}`);
-    expect(await located([`${TRACKER}=1`, ...files])).toMatchObject({ format });
+    expect(await located([`${TRACKER}=1`, ...files])).toMatchObject({ format: 'torch_dist', notes });
   });
 
   it('metadata.json wins over rank directories, as in Megatron', async () => {

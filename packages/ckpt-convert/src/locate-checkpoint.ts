@@ -16,7 +16,7 @@ export interface RankFile {
   readonly path: string;
 }
 
-/** Rank files that form a full grid, a distributed checkpoint, or a directory of a format that is recognised and not read. */
+/** Rank files that form a full grid, or a distributed checkpoint. */
 export type LocatedCheckpoint =
   | {
       readonly format: 'torch';
@@ -27,8 +27,7 @@ export type LocatedCheckpoint =
       readonly rankFiles: readonly RankFile[];
       readonly notes: readonly string[];
     }
-  | { readonly format: 'torch_dist'; readonly directory: string; readonly notes: readonly string[] }
-  | { readonly format: 'torch_dcp'; readonly directory: string; readonly evidence: string };
+  | { readonly format: 'torch_dist'; readonly directory: string; readonly notes: readonly string[] };
 
 /** The name of an iteration's directory; numbers past seven digits are not cut. */
 export function iterationDirectoryName(iteration: number): string {
@@ -118,7 +117,9 @@ async function readIterationDirectory(
   if (names.includes('metadata.json')) return { format: 'torch_dist', directory, notes };
   const ranks = names.filter((name) => name.startsWith('mp_rank_')).sort();
   if (ranks.length === 0 && names.includes('.metadata')) {
-    return { format: 'torch_dcp', directory, evidence: '.metadata without metadata.json' };
+    const note =
+      'metadata.json is missing; the checkpoint was read by its .metadata alone, as torch.distributed.checkpoint writes it';
+    return { format: 'torch_dist', directory, notes: [...notes, note] };
   }
   if (ranks.length === 0) throw missing(`${directory}: no mp_rank_… directory in it`, directory);
   return { format: 'torch', directory, ...(await readGrid(directory, ranks)), notes };

@@ -4,6 +4,7 @@ import { FAMILIES, type ModelFamily } from './families/index.ts';
 import type { ModelConfig } from './model-config.ts';
 import type { RankGrid } from './rank-grid.ts';
 import type { LayerSpec } from './rank-plan.ts';
+import { argsOfRopeScaling, type RopeScaling } from './rope-scaling.ts';
 
 export interface ArgsInput {
   readonly model: ModelConfig;
@@ -51,6 +52,7 @@ export function argsOf(input: ArgsInput): Record<string, WritableValue> {
     rotary_base: Number.isInteger(model.ropeTheta) ? model.ropeTheta : float(model.ropeTheta),
     rotary_percent: float(1),
     rotary_interleaved: false,
+    ...ropeArgs(model.ropeScaling),
     num_experts: null,
     multi_latent_attention: false,
     mtp_num_layers: null,
@@ -71,5 +73,15 @@ export function argsOf(input: ArgsInput): Record<string, WritableValue> {
     bf16: dtype === 'BF16',
     fp16: dtype === 'F16',
     iteration,
+  };
+}
+
+/** Factors are floats in Python, whatever their value. */
+function ropeArgs(scaling: RopeScaling | undefined): Record<string, WritableValue> {
+  const { rotary_seq_len_interpolation_factor: interpolation, ...args } = argsOfRopeScaling(scaling);
+  return {
+    ...args,
+    rope_scaling_factor: float(args.rope_scaling_factor),
+    rotary_seq_len_interpolation_factor: interpolation === null ? null : float(interpolation),
   };
 }

@@ -40,7 +40,7 @@ function input(
 }
 
 describe('attentionByArgs', () => {
-  it('ignores num_query_groups, 1 by default, while grouping is off', () => {
+  it('silent error 2: ignores num_query_groups, 1 by default, while grouping is off', () => {
     const off = { num_attention_heads: 8, kv_channels: 4, group_query_attention: false, num_query_groups: 1 };
     expect(attentionByArgs(new Map<string, number | boolean>(Object.entries(off)))).toEqual({
       heads: 8,
@@ -110,7 +110,7 @@ describe('heads, groups and head dim', () => {
     expect(model).toMatchObject({ heads: 4, queryGroups: 2, headDim: 2 });
   });
 
-  it('are refused with the numbers when nothing fits', () => {
+  it('row 29: are refused with the numbers when nothing fits', () => {
     expect(() => input({ args: { num_query_groups: 4 } })).toThrow(
       'linear_qkv has 16 rows and linear_proj 8 columns, which fits none of: args: (4 heads + 2 × 4 groups) × head dim 2 = 24 rows',
     );
@@ -173,7 +173,7 @@ describe('vocabulary', () => {
     expect(input({}).problems.join()).toContain('nothing tells how many of the 16 rows are tokens');
   });
 
-  it('never invents rows', () => {
+  it('row 30: never invents rows', () => {
     expect(() => input({ vocabSize: 17 })).toThrow(
       expect.objectContaining({
         code: 'CPT_CONFIG_VOCAB_SIZE',

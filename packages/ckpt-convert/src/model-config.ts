@@ -1,6 +1,7 @@
 import { FormatError, InvalidInputError } from '@pai-cpt/core';
 import type { PickleValue } from '@pai-cpt/torch-checkpoint';
 import type { FamilyName } from './families/index.ts';
+import { describeRopeScaling, type RopeScaling, ropeScalingOfArgs, ropeScalingOfConfig } from './rope-scaling.ts';
 
 /** Sizes of a dense decoder, in the words of neither format. */
 export interface ModelConfig {
@@ -16,6 +17,7 @@ export interface ModelConfig {
   readonly vocabSize: number;
   readonly normEpsilon: number;
   readonly ropeTheta: number;
+  readonly ropeScaling?: RopeScaling;
   /** True when the head is the embedding itself. */
   readonly isTied: boolean;
   readonly hasQkvBias: boolean;
@@ -125,6 +127,7 @@ export function resolveModelConfig(input: ModelConfigInput): { model: ModelConfi
     const name = normEpsilon === undefined ? 'norm_epsilon (rms_norm_eps)' : 'rotary_base (rope_theta)';
     throw new InvalidInputError('CPT_CONFIG_MODEL', `${directory}: no ${name}; pass --reference with a config.json`);
   }
+  const ropeScaling = chooseRopeScaling(input, problems);
   const maxPositionEmbeddings =
     numberField(reference, 'max_position_embeddings') ?? numberArg(args, 'max_position_embeddings');
   const model: ModelConfig = {
@@ -139,8 +142,22 @@ export function resolveModelConfig(input: ModelConfigInput): { model: ModelConfi
     isTied: chooseTie(input, problems),
     hasQkvBias,
     ...(maxPositionEmbeddings === undefined ? {} : { maxPositionEmbeddings }),
+    ...(ropeScaling && { ropeScaling }),
   };
   return { model, problems };
+}
+
+/** No tensor tells it, so the reference is followed where there is one, as for the other constants. */
+function chooseRopeScaling({ args, reference }: ModelConfigInput, problems: string[]): RopeScaling | undefined {
+  const byArgs = ropeScalingOfArgs(args);
+  if (!reference) return byArgs;
+  const { kind, scaling } = ropeScalingOfConfig(reference);
+  const known = scaling || kind === 'default';
+  const [claimed, trained] = [known ? describeRopeScaling(scaling) : kind, describeRopeScaling(byArgs)];
+  if (args && claimed !== trained) {
+    problems.push(`rotary scaling: the reference says ${claimed}, args say ${trained}; the reference was followed`);
+  }
+  return scaling;
 }
 
 function requireLayers({ disk, args, reference, directory }: ModelConfigInput): void {

@@ -34,6 +34,18 @@ export async function pathExists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
+/** The files directly in a directory, links followed, by name. */
+export async function fileSizes(directory: string): Promise<{ name: string; bytes: number }[]> {
+  const names = (await readdir(directory)).sort();
+  const found = await Promise.all(names.map((name) => stat(join(directory, name)).catch(() => undefined)));
+  return names.flatMap((name, at) => (found[at]?.isFile() ? [{ name, bytes: found[at].size }] : []));
+}
+
+/** Removes a file; nothing happens when there is none. */
+export async function removeFile(path: string): Promise<void> {
+  await rm(path, { force: true });
+}
+
 /** `path` with every link resolved as far as it exists, so that two spellings of one directory are equal. */
 export async function canonicalPath(path: string): Promise<string> {
   return realpath(path).catch(async (error: NodeJS.ErrnoException) => {
@@ -108,7 +120,7 @@ export async function writeFileStream(
 }
 
 /** A small file replaced atomically. */
-export const writeTextFile = (path: string, content: string): Promise<void> => replaceFile(path, content);
+export const writeTextFile = (path: string, content: string | Uint8Array): Promise<void> => replaceFile(path, content);
 
 /** A file that must exist, parsed as a JSON object. */
 export async function readJsonObject(path: string): Promise<Record<string, unknown>> {

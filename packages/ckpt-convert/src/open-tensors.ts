@@ -13,7 +13,7 @@ import { checkShapes, resolveParameters } from './resolve.ts';
 export interface OpenTensors {
   readonly kind: 'hf' | 'megatron';
   readonly tensors: ReadonlyMap<string, { readonly dtype: Dtype; readonly shape: Shape; readonly byteLength: number }>;
-  /** Fills `target`, at most 4 MiB, with the tensor's bytes from `offset` on. */
+  /** Fills `target`, at most `TILE_BYTES`, with the tensor's bytes from `offset` on. */
   readInto(name: string, offset: number, target: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }

@@ -113,7 +113,7 @@ describe('a damaged checkpoint is refused by name', () => {
   it.each([
     ['gap', 'elements; a file is missing'],
     ['overlap', 'the chunks at '],
-  ])('%s between chunks', async (kind, message) => {
+  ])('silent error 9: %s between chunks', async (kind, message) => {
     const change = async (directory: string) => {
       const { [kind]: metadata } = JSON.parse(await readFile(join(FIXTURES, 'dist-damaged.json'), 'utf8'));
       await writeFile(join(directory, '.metadata'), Buffer.from(metadata, 'base64'));

@@ -1,9 +1,9 @@
 // A distributed checkpoint (Megatron's `torch_dist`), which knows no ranks:
 //
-//   metadata.json   { "sharded_backend": "torch_dist", … }
+//   metadata.json   { "sharded_backend": "torch_dist", … }, absent where torch.distributed.checkpoint wrote alone
 //   .metadata       name → shape, dtype, chunks; chunk → file, offset, length
 //   *.distcp        items one behind the other, each a whole torch.save file
-//   common.pt       { args, iteration, … }, or the object common_state/shard_0_1 in a .distcp file
+//   common.pt       { args, iteration, … }, or the object common_state/shard_0_1 in a .distcp file, or objects of these names
 //
 // Tensors are global: query groups of linear_qkv in order, all gate rows before all up rows in linear_fc1, which is what one rank
 // alone would hold. So the checkpoint is given as one tensor rank and one stage, whatever ranks wrote it, and every tensor as one
@@ -11,6 +11,7 @@
 
 import { basename, join } from 'node:path';
 import {
+  type ByteSource,
   contiguousStride,
   type Dtype,
   FormatError,
@@ -19,6 +20,7 @@ import {
   tensorBytes,
   UnsupportedError,
 } from '@pai-cpt/core';
+import type { FileSource } from '@pai-cpt/core/node';
 import {
   asMap,
   type DistItem,
@@ -29,7 +31,7 @@ import {
   namespaceFields,
   openTorchFile,
   type PickleMap,
-  parseDistMetadata,
+  readDistMetadata,
   type TorchFile,
   type TorchTensor,
 } from '@pai-cpt/torch-checkpoint';
@@ -38,6 +40,7 @@ import { describeModel } from './describe-model.ts';
 import { boxReader, type DistBox, type DistTensorBoxes, requireTiling } from './dist-tensor.ts';
 import type { LocatedCheckpoint } from './locate-checkpoint.ts';
 import { locatingSource } from './locating-source.ts';
+import { type ArgsNamespace, numberArg } from './model-config.ts';
 import { type FilePool, listDirectory, openFilePool, readTextFile } from './node.ts';
 import { countLayers } from './pipeline-layout.ts';
 import { canonicalName, isIgnoredName } from './resolve.ts';
@@ -52,15 +55,16 @@ export async function openTorchDistCheckpoint(
   { directory, notes }: LocatedDist,
   options: OpenCheckpointOptions,
 ): Promise<MegatronCheckpoint> {
-  await requireBackend(directory);
+  const isMegatron = await requireBackend(directory);
   const pool = openFilePool();
   try {
     const items = itemOpener(directory, pool, options.signal);
     const metadataFile = join(directory, '.metadata');
     const source = await pool.open(metadataFile);
-    const metadata = parseDistMetadata(await source.read(0, source.byteLength, options.signal), metadataFile);
+    const metadata = await readDistMetadata(source, metadataFile, options.signal);
     const common = await readCommon(directory, metadata, items, pool, options.signal);
     if (common.args) refuseUnsupportedArgs(common.args, directory);
+    if (!isMegatron && !common.isMegatron) refuseMixedHalves([...metadata.tensors.keys()], common.args, directory);
     const tensors = await openTensors(directory, metadata, items);
     const space = addressSpace(tensors, metadataFile, pool.readInto);
     const parameters = space.placed.flatMap((placed) => parametersOf(placed, metadataFile));
@@ -89,11 +93,16 @@ export async function openTorchDistCheckpoint(
   }
 }
 
-/** @throws UnsupportedError `CPT_UNSUPPORTED_CHECKPOINT` for the zarr backend of before 2024, FormatError `CPT_FORMAT_DIST_METADATA`. */
-async function requireBackend(directory: string): Promise<void> {
+/**
+ * @returns false where torch wrote alone, without saying how a model was cut.
+ * @throws UnsupportedError `CPT_UNSUPPORTED_CHECKPOINT` for the zarr backend of before 2024, FormatError `CPT_FORMAT_DIST_METADATA`.
+ */
+async function requireBackend(directory: string): Promise<boolean> {
   const file = join(directory, 'metadata.json');
-  const backend = backendOf((await readTextFile(file)) ?? '', file);
-  if (backend === 'torch_dist') return;
+  const text = await readTextFile(file);
+  if (text === undefined) return false;
+  const backend = backendOf(text, file);
+  if (backend === 'torch_dist') return true;
   const why = `sharded_backend is ${JSON.stringify(backend)}; only "torch_dist" is read, save it again with --ckpt-format torch_dist`;
   throw new UnsupportedError('CPT_UNSUPPORTED_CHECKPOINT', `${file}: ${why}`, { file, feature: String(backend) });
 }
@@ -127,7 +136,7 @@ function itemOpener(directory: string, pool: FilePool, signal: AbortSignal | und
   return {
     async open({ relativePath, byteOffset, byteLength }, name) {
       const path = join(directory, relativePath);
-      const source = locatingSource(await pool.open(path));
+      const source = locatingSource(atOnce(await pool.open(path)));
       const what = `${path} "${name}" at byte ${byteOffset}`;
       const torch = await openTorchFile(sliceSource(source, byteOffset, byteLength, what), what, signal);
       const item = { torch, path, offsetOf: (tensor: TorchTensor) => source.offsetOf(torch.tensorSource(tensor)) };
@@ -138,6 +147,17 @@ function itemOpener(directory: string, pool: FilePool, signal: AbortSignal | und
       const compared = new Set<string>();
       for (const { torch, path } of opened) if (await torch.verifyChecksums(abort)) compared.add(path);
       return compared.size;
+    },
+  };
+}
+
+/** Reads without waiting: of each of thousands of items a few hundred bytes are asked for at five places. */
+function atOnce(file: FileSource): ByteSource {
+  return {
+    byteLength: file.byteLength,
+    async read(offset, length, signal) {
+      signal?.throwIfAborted();
+      return file.readSync(offset, length);
     },
   };
 }
@@ -160,13 +180,22 @@ async function readCommon(
     const { torch } = await items.open(object, COMMON_STATE);
     state = asMap(Array.isArray(torch.root) ? torch.root[0] : torch.root, torch.file);
   }
-  const namespace = getEntry(state, 'args') ?? null;
-  const iteration = getEntry(state, 'iteration');
+  const entry = async (name: string) => {
+    const single = state ? undefined : metadata.objects.get(name);
+    return single ? (await items.open(single, name)).torch.root : getEntry(state, name);
+  };
+  const namespace = (await entry('args')) ?? null;
+  const iteration = await entry('iteration');
   return {
     args: namespace === null ? undefined : namespaceFields(namespace, `${directory}: "args"`),
     iteration: typeof iteration === 'number' ? iteration : undefined,
+    /** Only Megatron puts what is not sharded together. */
+    isMegatron: state !== undefined,
   };
 }
+
+/** What stands before a model's own names: modules around it, and the key of the dict that was saved. */
+const WRAPPERS = /^(model\.(?=(module\.)*(embedding|decoder|output_layer)\.))?(module\.)*/;
 
 /** True for the state of an optimizer, alone or one of several chained ones. */
 const isOptimizerName = (name: string) => /^(chained_\d+\.)?optimizer\./.test(name);
@@ -174,7 +203,7 @@ const isOptimizerName = (name: string) => /^(chained_\d+\.)?optimizer\./.test(na
 /** The tensors of the model, each proven to be tiled by its chunks. */
 async function openTensors(directory: string, metadata: DistMetadata, items: ItemOpener): Promise<DistTensorBoxes[]> {
   const wanted = [...metadata.tensors]
-    .map(([name, tensor]) => [name.replace(/^(module\.)+/, ''), tensor] as const)
+    .map(([name, tensor]) => [name.replace(WRAPPERS, ''), tensor] as const)
     .filter(([name]) => !isOptimizerName(name) && !isIgnoredName(name));
   refuseUnsupportedNames(
     [...wanted.map(([name]) => name), ...metadata.objects.keys()].filter((name) => !name.startsWith('optimizer.')),
@@ -231,6 +260,22 @@ function joinHalves(tensors: Map<string, DistTensorBoxes>, directory: string): D
     const lower = other.boxes.map((box) => ({ ...box, offsets: at(box.offsets, rows) }));
     return [{ ...tensor, name: stem, shape: at(tensor.shape, rows), boxes: [...tensor.boxes, ...lower] }];
   });
+}
+
+/** Of several tensor ranks torch alone would lay gate and up of each rank one after the other: the right shape, and a wrong model. */
+function refuseMixedHalves(names: readonly string[], args: ArgsNamespace | undefined, directory: string): void {
+  const ranks = numberArg(args, 'tensor_model_parallel_size') ?? 1;
+  const whole = names.find((name) => name.endsWith('.linear_fc1.weight'));
+  if (ranks === 1 || !whole) return;
+  const why = `"${whole}" of ${ranks} tensor ranks, and no metadata.json that tells how gate and up lie in it`;
+  throw new UnsupportedError(
+    'CPT_UNSUPPORTED_CHECKPOINT',
+    `${directory}: ${why}; save it with --ckpt-format torch_dist`,
+    {
+      feature: 'torch DCP of several tensor ranks',
+      file: directory,
+    },
+  );
 }
 
 interface PlacedTensor {

@@ -9,7 +9,7 @@ const failure = (code: string, message: string) =>
   expect.objectContaining({ code, message: expect.stringContaining(message) });
 
 describe('virtual stages', () => {
-  it('are chunks in the order of the model, layers 0 1 4 5 on the first stage', async () => {
+  it('silent error 4: are chunks in the order of the model, layers 0 1 4 5 on the first stage', async () => {
     const checkpoint = await openMegatronCheckpoint(join(FIXTURES, 'qwen2-virtual-stages', 'megatron'));
     expect(checkpoint).toMatchObject({ layersPerStage: [2, 2, 2, 2], problems: [] });
     expect(checkpoint.parallel).toEqual({ tensorParallelSize: 2, pipelineParallelSize: 2, virtualStages: 2 });
@@ -85,7 +85,7 @@ describe('the last number of mp_rank_00_001', () => {
     return openMegatronCheckpoint(root);
   };
 
-  it('is an expert rank where args say so', async () => {
+  it('silent error 10: is an expert rank where args say so', async () => {
     const args = namespace({ expert_model_parallel_size: 2, pipeline_model_parallel_size: 1 });
     await withDirectory((root) =>
       expect(copies(root, args)).rejects.toThrow(failure('CPT_UNSUPPORTED_MODEL', 'expert parallelism')),

@@ -147,6 +147,27 @@ async function placeTensors(
     const isOldOrder = isLegacy && order.version < 2 && /\.linear_qkv\.(weight|bias)$/.test(name);
     tensors.set(name, { dtype, shard: isOldOrder ? reads.reorder(shard, dtype, name, order) : shard });
   }
+  return fuseAttention(tensors, { order, reads });
+}
+
+/** Query and key_value of before Megatron-Core become the one matrix that all later code knows. */
+function fuseAttention(
+  tensors: Map<string, { dtype: Dtype; shard: PlacedShard }>,
+  { order, reads }: { readonly order: LegacyOrder; readonly reads: ReorderedReads },
+): RankTensors {
+  for (const [name, query] of tensors) {
+    const [, block, kind] = /^(.+\.)linear_q\.(weight|bias)$/.exec(name) ?? [];
+    const keyValueName = `${block}linear_kv.${kind}`;
+    const keyValue = tensors.get(keyValueName);
+    if (block === undefined || !keyValue || keyValue.dtype !== query.dtype) continue;
+    const fused = `${block}linear_qkv.${kind}`;
+    tensors.set(fused, {
+      dtype: query.dtype,
+      shard: reads.fuse(query.shard, keyValue.shard, query.dtype, fused, order),
+    });
+    tensors.delete(name);
+    tensors.delete(keyValueName);
+  }
   return tensors;
 }
 

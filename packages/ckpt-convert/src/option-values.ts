@@ -1,5 +1,6 @@
 import { InvalidInputError } from '@pai-cpt/core';
 import type { CastOptions } from './cast.ts';
+import { type Part, requirePart } from './output/parts.ts';
 import { parseByteSize } from './progress.ts';
 
 /** Parses the value of `option`; refuses anything but digits. @throws InvalidInputError `CPT_INPUT_INVALID`. */
@@ -17,6 +18,25 @@ export function byteSize(value: string): number {
   throw invalid('--max-shard-size', value, 'give a size such as 5GB or 512MiB');
 }
 
+/** Parses `--replica`: a tensor rank, or `first`. @throws InvalidInputError `CPT_INPUT_INVALID`. */
+export function replicaOption(value: string): number {
+  if (value === 'first') return 0;
+  if (/^\d{1,6}$/.test(value)) return Number(value);
+  throw invalid('--replica', value, 'give first or a tensor rank, from 0');
+}
+
+/** Parses `--part`. @throws InvalidInputError `CPT_INPUT_INVALID`. */
+export function partOption(value: string): Part {
+  const [, index, of] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
+  if (index === undefined || of === undefined) throw invalid('--part', value, 'give I/N, for example 2/8');
+  const part = { index: Number(index), of: Number(of) };
+  if (part.index === 0) {
+    throw invalid('--part', value, 'parts count from 1; where RANK counts from 0 write --part $((RANK+1))/$WORLD_SIZE');
+  }
+  requirePart(part);
+  return part;
+}
+
 /** The one way in which a value of an option is refused. */
 export function invalid(option: string, value: string, advice: string): InvalidInputError {
   return new InvalidInputError('CPT_INPUT_INVALID', `${option} "${value}" cannot be used; ${advice}`, {
@@ -26,9 +46,10 @@ export function invalid(option: string, value: string, advice: string): InvalidI
 
 /** `--dtype` and `--allow-cast` as options. @throws InvalidInputError `CPT_INPUT_INVALID`. */
 export function castOptions(flags: { dtype: string; allowCast?: boolean }): CastOptions {
-  const dtype = oneOf('--dtype', flags.dtype, ['source', 'bf16', 'f32']);
+  const dtype = oneOf('--dtype', flags.dtype, ['source', 'bf16', 'f16', 'f32']);
+  const spelt = { bf16: 'BF16', f16: 'F16', f32: 'F32' } as const;
   return {
-    ...(dtype !== 'source' && { dtype: dtype === 'bf16' ? 'BF16' : 'F32' }),
+    ...(dtype !== 'source' && { dtype: spelt[dtype] }),
     allowCast: flags.allowCast === true,
   };
 }

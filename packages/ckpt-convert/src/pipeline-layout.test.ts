@@ -17,7 +17,7 @@ describe('countLayers', () => {
       [0, 4],
       [0, 0],
     ],
-  ])('stages that hold %j begin at layer %j', (counts, firstLayer) => {
+  ])('silent error 5: stages that hold %j begin at layer %j', (counts, firstLayer) => {
     expect(countLayers(stages(...counts), 'ckpt')).toEqual({ layersPerStage: counts, firstLayer });
   });
 

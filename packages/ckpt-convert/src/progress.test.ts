@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
-import { createByteProgress, formatBytes, parseByteSize } from './progress.ts';
+import { stripVTControlCharacters } from 'node:util';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { createByteProgress, formatBytes, formatDuration, parseByteSize } from './progress.ts';
 
 describe('parseByteSize', () => {
   it.each([
@@ -27,13 +28,30 @@ it.each([
   expect(formatBytes(bytes)).toBe(text);
 });
 
+it.each([
+  [0.01, '0.1 s'],
+  [3.24, '3.2 s'],
+  [75.4, '75 s'],
+  [145, '2 min'],
+  [967, '16 min'],
+  [9000, '2.5 h'],
+])('formatDuration(%s) is %s', (seconds, text) => {
+  expect(formatDuration(seconds)).toBe(text);
+});
+
+afterEach(() => void vi.restoreAllMocks());
+
 it('prints a line now and then where there is no terminal', () => {
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(0);
   const lines: string[] = [];
   const progress = createByteProgress({ write: () => {}, log: (line) => void lines.push(line) }, { everyMs: 0 });
-  progress.update(25_000_000, 100_000_000);
+  clock.mockReturnValue(5000); // planning
+  progress.update(25e9, 100e9); // done by an earlier run
+  clock.mockReturnValue(15_000);
+  progress.update(50e9, 100e9);
   progress.clear();
-  expect(lines).toEqual([expect.stringMatching(/25% of 100\.0 MB, [\d.]+ GB\/s/)]);
+  expect(lines.map(stripVTControlCharacters)).toEqual(['25% of 100.0 GB', '50% of 100.0 GB, 2.50 GB/s, 20 s left']);
   const quiet = createByteProgress({ write: () => {}, log: (line) => void lines.push(line) });
   quiet.update(1, 2);
-  expect(lines).toHaveLength(1);
+  expect(lines).toHaveLength(2);
 });

@@ -17,11 +17,12 @@ export interface ByteProgress {
   clear(): void;
 }
 
-/** Shows bytes done and GB/s: a bar on a terminal, elsewhere a line every few seconds. */
+/** Shows bytes done, GB/s and the time left: a bar on a terminal, elsewhere a line every few seconds. */
 export function createByteProgress(output: Output, options: { everyMs?: number } = {}): ByteProgress {
   const { everyMs = 3000 } = options;
-  const begin = performance.now();
-  let shown = begin;
+  let shown = performance.now();
+  /** What an earlier run had done, and the time for planning, are no part of the rate. */
+  let first: { readonly bytes: number; readonly at: number } | undefined;
   let bar: SingleBar | undefined;
   const startBar = (stream: NodeJS.WriteStream, total: number) => {
     const format = '{bar} {line}';
@@ -32,9 +33,12 @@ export function createByteProgress(output: Output, options: { everyMs?: number }
   return {
     update(doneBytes, totalBytes) {
       const now = performance.now();
-      const rate = doneBytes / 1e6 / Math.max(now - begin, 1);
+      first ??= { bytes: doneBytes, at: now };
+      const perMs = (doneBytes - first.bytes) / Math.max(now - first.at, 1);
+      const left = formatDuration((totalBytes - doneBytes) / perMs / 1000);
+      const speed = perMs > 0 ? `, ${(perMs / 1e6).toFixed(2)} GB/s, ${left} left` : '';
       const share = totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes);
-      const line = `${share}% of ${formatBytes(totalBytes)}, ${rate.toFixed(2)} GB/s`;
+      const line = `${share}% of ${formatBytes(totalBytes)}${speed}`;
       if (output.terminal) {
         bar ??= startBar(output.terminal, totalBytes);
         bar.update(doneBytes, { line });
@@ -47,6 +51,13 @@ export function createByteProgress(output: Output, options: { everyMs?: number }
       bar?.stop();
     },
   };
+}
+
+/** Seconds, minutes or hours for a person. */
+export function formatDuration(seconds: number): string {
+  if (seconds < 90) return `${seconds < 10 ? Math.max(seconds, 0.1).toFixed(1) : Math.round(seconds)} s`;
+  const minutes = seconds / 60;
+  return minutes < 90 ? `${Math.round(minutes)} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
 /** Bytes for a person, in powers of 1000. */

@@ -52,7 +52,7 @@ export interface RankFilePlan {
 }
 
 /** A parameter of one chunk: its local name, its global one, and its row of the family table. */
-interface ChunkParameter {
+export interface ChunkParameter {
   readonly localName: string;
   readonly globalName: string;
   readonly mapping: Mapping;
@@ -94,7 +94,7 @@ export function planRankFile(
 }
 
 /** What a chunk holds. The last stage of a tied pipeline carries its own copy of the table, as Megatron trains it. */
-function chunkParameters(
+export function chunkParameters(
   { model, grid, spec }: RankPlanOptions,
   place: { pipelineStage: number; virtualStage: number; firstLayer: number; layers: number },
 ): ChunkParameter[] {
@@ -132,13 +132,31 @@ function planTensor(
   { localName, mapping }: ChunkParameter,
   parameter: GlobalParameter,
   tensorRank: number,
-  { model, grid, paddedVocabSize, padFill, dtype }: RankPlanOptions,
+  options: RankPlanOptions,
+): RankTensor {
+  const { model, grid, paddedVocabSize } = options;
+  const shape = shardShape(mapping, model, grid.tensorParallelSize, paddedVocabSize);
+  const owner = mapping.kind === 'replicated' ? 0 : tensorRank;
+  const boxes = placeShards(mapping, shape, grid.tensorParallelSize).filter(({ shard }) => shard === owner);
+  return planBoxes({ name: localName, mapping, shape, boxes }, parameter, tensorRank, options);
+}
+
+/** One packed tensor, which holds `boxes` of its parameter's matrix. */
+export interface BoxedTensor {
+  readonly name: string;
+  readonly mapping: Mapping;
+  readonly shape: Shape;
+  readonly boxes: readonly Placement[];
+}
+
+/** The copies that fill a tensor of `tensorRank`. */
+export function planBoxes(
+  { name: localName, mapping, shape, boxes: targets }: BoxedTensor,
+  parameter: GlobalParameter,
+  tensorRank: number,
+  { model, paddedVocabSize, padFill, dtype }: RankPlanOptions,
 ): RankTensor {
   const { sources, boxes } = parameter;
-  const ranks = grid.tensorParallelSize;
-  const shape = shardShape(mapping, model, ranks, paddedVocabSize);
-  const owner = mapping.kind === 'replicated' ? 0 : tensorRank;
-  const targets = placeShards(mapping, shape, ranks).filter(({ shard }) => shard === owner);
   const isPadded = mapping.kind === 'vocabRows' && padFill === 'repeat' && model.vocabSize < paddedVocabSize;
   const padding = isPadded ? repeatedRow(parameter, model.vocabSize, paddedVocabSize) : undefined;
   const allSources = padding ? [...sources, padding.source] : sources;

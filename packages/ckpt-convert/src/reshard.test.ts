@@ -100,6 +100,7 @@ describe('checkpoints that torch wrote', () => {
     'qwen2-virtual-stages-tied',
     'qwen2-accounted-split',
     'legacy-names',
+    'legacy-query-key-value',
     'legacy-version-0',
     'dist-stacked',
     'dist-irregular',

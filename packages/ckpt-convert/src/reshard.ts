@@ -2,16 +2,19 @@ import { join } from 'node:path';
 import { isKind, type PickleValue, type WritableValue } from '@pai-cpt/torch-checkpoint';
 import { checkTensors } from './check-tensors.ts';
 import { openMegatronCheckpoint } from './checkpoint.ts';
+import { chooseTensors, type TensorChoice } from './choose-tensors.ts';
 import { requireUsableOutput } from './convert-checks.ts';
 import { parametersOfCheckpoint } from './global-parameters.ts';
 import { planHfFiles, readReference } from './hf-files.ts';
 import { type ArgsNamespace, numberArg } from './model-config.ts';
 import { pathExists, startMeter } from './node.ts';
+import { type DiskCalls, namingReads } from './output/disk.ts';
+import { nodeDisk } from './output/node.ts';
 import { planConversion } from './plan.ts';
 import { type GridOptions, type RankFilesResult, writeCheckpoint } from './rank-files/write-checkpoint.ts';
-import { checkShapes, resolveParameters } from './resolve.ts';
+import { checkShapes } from './resolve.ts';
 
-export interface ReshardOptions extends GridOptions {
+export interface ReshardOptions extends GridOptions, TensorChoice {
   /** As for `convertCheckpoint`. */
   readonly source: string;
   /** Which iteration of the source. */
@@ -25,23 +28,39 @@ export interface ReshardOptions extends GridOptions {
  * optimizer and random states are not, they belong to the old grid. The vocabulary is padded anew from its true size.
  * @throws the errors of `openMegatronCheckpoint` and `convertToMegatron`.
  */
-export async function reshardCheckpoint(options: ReshardOptions): Promise<RankFilesResult> {
+export function reshardCheckpoint(options: ReshardOptions): Promise<RankFilesResult> {
+  return reshardOnDisk(options, nodeDisk);
+}
+
+/** `reshardCheckpoint` on a disk that a test lets fail. */
+export async function reshardOnDisk(options: ReshardOptions, disk: DiskCalls): Promise<RankFilesResult> {
   const measure = startMeter();
-  const { source, output, iteration, vocabSize, asRelease = false, force = false, signal } = options;
+  const {
+    source,
+    output,
+    iteration,
+    vocabSize,
+    asRelease = false,
+    force = false,
+    resume = false,
+    part,
+    signal,
+  } = options;
   const reference = (await pathExists(join(source, 'config.json'))) ? await readReference(source) : undefined;
-  const checkpoint = await openMegatronCheckpoint(source, {
+  const opened = await openMegatronCheckpoint(source, {
     ...(iteration !== undefined && { iteration }),
     ...(vocabSize !== undefined && { vocabSize }),
     ...(reference && { reference }),
     ...(signal && { signal }),
   });
   try {
-    await requireUsableOutput(output, [source, checkpoint.directory], { force, resume: false });
-    const resolution = resolveParameters(checkpoint);
+    const isFilled = await requireUsableOutput(output, [source, opened.directory], { force, resume, part });
+    const { checkpoint, resolution } = chooseTensors(opened, options);
     checkShapes(checkpoint, resolution);
     const cut = checkTensors(
       planConversion(checkpoint, resolution, Number.MAX_SAFE_INTEGER).checks,
-      checkpoint.readInto,
+      namingReads(disk.reads(checkpoint.readInto)),
+      { mayRanksDiffer: options.replica !== undefined },
     );
     const isRelease = asRelease || checkpoint.iteration === 0;
     const hasLocalNames = checkpoint
@@ -57,11 +76,15 @@ export async function reshardCheckpoint(options: ReshardOptions): Promise<RankFi
         ...(vocabMultiple !== undefined && { vocabMultiple }),
         parameters: parametersOfCheckpoint(checkpoint, resolution),
         readInto: checkpoint.readInto,
+        source: checkpoint.directory,
+        facts: { family: checkpoint.modelConfig.family, vocabSize: checkpoint.modelConfig.vocabSize },
+        isFilled,
         args,
         companions: async (dtype) =>
           reference && planHfFiles(checkpoint.modelConfig, dtype, reference, { reference: source }),
       },
       options,
+      disk,
     );
     const notes = [
       ...checkpoint.problems,
@@ -72,7 +95,7 @@ export async function reshardCheckpoint(options: ReshardOptions): Promise<RankFi
     ];
     return { ...result, notes, ...measure() };
   } finally {
-    await checkpoint.close();
+    await opened.close();
   }
 }
 

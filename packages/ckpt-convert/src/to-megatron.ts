@@ -1,7 +1,9 @@
 import { requireUsableOutput } from './convert-checks.ts';
 import { planHfFiles } from './hf-files.ts';
-import { openHfModel } from './hf-model.ts';
+import { type HfModel, openHfModel } from './hf-model.ts';
 import { startMeter } from './node.ts';
+import type { DiskCalls } from './output/disk.ts';
+import { nodeDisk } from './output/node.ts';
 import { type GridOptions, type RankFilesResult, writeCheckpoint } from './rank-files/write-checkpoint.ts';
 
 export interface ToMegatronOptions extends GridOptions {
@@ -9,20 +11,29 @@ export interface ToMegatronOptions extends GridOptions {
   readonly source: string;
   /** Default `release`, as for weights that no Megatron run has trained. */
   readonly iteration?: number | 'release';
+  /** Writes the head of a tied model as a table of its own, with the embedding's values. */
+  readonly untie?: boolean;
 }
 
 /**
  * Writes a Hugging Face folder as Megatron rank files for a grid, with its config.json and tokenizer in the checkpoint's root.
  * Memory does not grow with the model.
  * @throws the errors of `openHfModel`, InvalidInputError `CPT_CONFIG_MODEL` for a grid that does not divide the model,
- * `CPT_INPUT_LOSSY_CAST`, `CPT_INPUT_OUTPUT_EXISTS`; `signal.reason` when aborted.
+ * `CPT_INPUT_LOSSY_CAST`, `CPT_INPUT_OUTPUT_EXISTS`, `CPT_INPUT_RESUME_MISMATCH`, CptError `CPT_INPUT_OUTPUT_LOCKED`, `CPT_DISK_FULL`,
+ * `CPT_DISK_FAILED`; `signal.reason` when aborted. What was finished then stays for `resume`.
  */
-export async function convertToMegatron(options: ToMegatronOptions): Promise<RankFilesResult> {
+export function convertToMegatron(options: ToMegatronOptions): Promise<RankFilesResult> {
+  return convertToMegatronOnDisk(options, nodeDisk);
+}
+
+/** `convertToMegatron` on a disk that a test lets fail. */
+export async function convertToMegatronOnDisk(options: ToMegatronOptions, disk: DiskCalls): Promise<RankFilesResult> {
   const measure = startMeter();
-  const { source, output, iteration = 'release', spec = 'te', force = false } = options;
-  const { model, config, parameters, pool, notes } = await openHfModel(source, options.vocabSize);
+  const { source, output, iteration = 'release', spec = 'te', force = false, resume = false, part } = options;
+  const { pool, notes, config, ...opened } = await openHfModel(source, options.vocabSize);
+  const { model, parameters } = options.untie ? untied(opened) : opened;
   try {
-    await requireUsableOutput(output, [source], { force, resume: false });
+    const isFilled = await requireUsableOutput(output, [source], { force, resume, part });
     const { patches, ...result } = await writeCheckpoint(
       {
         model,
@@ -30,13 +41,24 @@ export async function convertToMegatron(options: ToMegatronOptions): Promise<Ran
         spec,
         parameters,
         readInto: pool.readInto,
+        source,
+        facts: { family: model.family, vocabSize: model.vocabSize },
+        isFilled,
         args: {},
         companions: (dtype) => planHfFiles(model, dtype, config, { reference: source }),
       },
       options,
+      disk,
     );
     return { ...result, notes: [...notes, ...patches], ...measure() };
   } finally {
     await pool.close();
   }
+}
+
+function untied<T extends Pick<HfModel, 'model' | 'parameters'>>(opened: T): T {
+  const embedding = opened.parameters.get('embedding.word_embeddings.weight');
+  if (!opened.model.isTied || !embedding) return opened;
+  const parameters = new Map(opened.parameters).set('output_layer.weight', embedding);
+  return { ...opened, model: { ...opened.model, isTied: false }, parameters };
 }

@@ -18,6 +18,12 @@ export function refuseUnsupportedArgs(args: ArgsNamespace, file: string): void {
     [isOn('apply_layernorm_1p'), 'apply_layernorm_1p', 'norm weights are stored minus one'],
     [isOn('rotary_interleaved'), 'rotary_interleaved', 'query and key rows are in another order'],
     [(numberArg(args, 'rotary_percent') ?? 1) < 1, 'rotary_percent below 1', 'only part of a head is rotated'],
+    [
+      args.get('position_embedding_type') === 'yarn' || args.get('position_embedding_type') === 'mrope',
+      'other rotary positions',
+      `position_embedding_type is ${String(args.get('position_embedding_type'))}`,
+    ],
+    [isSet('no_rope_freq'), 'layers without rotary positions', 'no_rope_freq is set'],
     [isOn('attention_output_gate'), 'attention_output_gate', 'linear_qkv carries a gate'],
     [isSet('fp8_param_gather') || isOn('fp8_param'), 'FP8 parameters', 'weights are quantised'],
     [

@@ -6,6 +6,7 @@ import { FAMILIES, isFamilyName } from './families/index.ts';
 import { type HfConfig, numberArg, ropeThetaOf } from './model-config.ts';
 import type { PlannedCheck } from './plan.ts';
 import { expectedRows, outputsOf } from './resolve.ts';
+import { describeRopeScaling, ropeScalingOfConfig } from './rope-scaling.ts';
 
 export interface Outcome {
   readonly ok: boolean;
@@ -80,10 +81,16 @@ function constantsOf(config: HfConfig, { modelConfig }: MegatronCheckpoint): str
   const rows = [
     ['rms_norm_eps', config.rms_norm_eps, modelConfig.normEpsilon],
     ['rope_theta', ropeThetaOf(config), modelConfig.ropeTheta],
+    ['rope_scaling', scalingOf(config), describeRopeScaling(modelConfig.ropeScaling)],
   ] as const;
   return rows
     .filter(([, written, trained]) => written !== trained)
     .map(([name, written, trained]) => `${name} is ${written}, the checkpoint was trained with ${trained}`);
+}
+
+function scalingOf(config: HfConfig): string {
+  const { kind, scaling } = ropeScalingOfConfig(config);
+  return scaling || kind === 'default' ? describeRopeScaling(scaling) : kind;
 }
 
 /** Norms are equal on all ranks, and a tied model's output table equals its embedding. */

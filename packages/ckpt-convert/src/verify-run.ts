@@ -1,4 +1,4 @@
-import { InvalidInputError } from '@pai-cpt/core';
+import { castDtype, type Dtype, InvalidInputError } from '@pai-cpt/core';
 import type { WeightSource } from '@pai-cpt/model-runner';
 import type { SafetensorsDirectory } from '@pai-cpt/safetensors';
 import type { MegatronCheckpoint, MegatronParameter, PlacedShard } from './checkpoint.ts';
@@ -10,13 +10,15 @@ export interface RunOptions {
   readonly data: string;
   /** Tokens a sequence; default: what the training used. */
   readonly sequenceLength?: number;
-  /** Default: all windows of the dataset. */
+  /** Default: as many of the dataset as `MAX_HIDDEN_BYTES` allows. */
   readonly maxSequences?: number;
   onLayer?(layer: number, relativeL2: number): void;
 }
 
 export interface RunReport {
   readonly sequences: number;
+  /** How many the dataset has. */
+  readonly availableSequences: number;
   readonly sequenceLength: number;
   readonly tokens: number;
   readonly layers: readonly { readonly layer: number; readonly relativeL2: number }[];
@@ -24,6 +26,9 @@ export interface RunReport {
   /** Mean over all positions of the negative log-likelihood of the next token. */
   readonly validationLoss: { readonly hf: number; readonly megatron: number };
 }
+
+/** Float32 hidden states of one side: what grows with the tokens, since all of them pass a layer before the next one is read. */
+const MAX_HIDDEN_BYTES = 128 * 1024 * 1024;
 
 /**
  * Runs the converted model and the checkpoint on the same tokens, layer by layer. The Megatron side computes with the rank files as
@@ -39,7 +44,8 @@ export async function runBoth(
   const dataset = await mmap.openDataset(options.data);
   try {
     const length = requireLength(checkpoint, options);
-    const sequences = await consecutiveWindows(dataset, length, options);
+    const { sequences, available } = await consecutiveWindows(dataset, length, checkpoint, options);
+    const dtype = dtypeOfAll(hf);
     const compared = await runner.compareForwards({
       shape: runner.modelShapeFromHfConfig(hfConfig),
       sequences,
@@ -48,12 +54,13 @@ export async function runBoth(
         // A chunk of a virtual stage runs as a stage of its own.
         parallel: { ...checkpoint.parallel, pipelineParallelSize: checkpoint.layersPerStage.length },
         layersPerStage: checkpoint.layersPerStage,
-        rank: (tensorRank, pipelineStage) => rankWeights(checkpoint, tensorRank, pipelineStage),
+        rank: (tensorRank, pipelineStage) => rankWeights(checkpoint, tensorRank, pipelineStage, dtype),
       },
       ...(options.onLayer && { onLayer: options.onLayer }),
     });
     return {
       sequences: sequences.length,
+      availableSequences: available,
       sequenceLength: length,
       tokens: compared.hf.tokens,
       layers: compared.layers,
@@ -84,8 +91,9 @@ interface TokenStream {
 async function consecutiveWindows(
   dataset: TokenStream,
   length: number,
+  { modelConfig }: MegatronCheckpoint,
   { maxSequences }: RunOptions,
-): Promise<Int32Array[]> {
+): Promise<{ sequences: Int32Array[]; available: number }> {
   const available = Math.floor((dataset.tokenCount - 1) / length);
   if (available < 1) {
     throw new InvalidInputError(
@@ -93,14 +101,29 @@ async function consecutiveWindows(
       `${dataset.prefix}: has ${dataset.tokenCount} tokens; a sequence of ${length} needs ${length + 1}`,
     );
   }
-  const count = Math.min(available, maxSequences ?? available);
-  const windows: Int32Array[] = [];
-  for (let at = 0; at < count; at++) windows.push(await dataset.tokens(at * length, length + 1));
-  return windows;
+  const fitting = Math.max(1, Math.floor(MAX_HIDDEN_BYTES / (4 * length * modelConfig.hiddenSize)));
+  const count = Math.min(available, maxSequences ?? fitting);
+  const sequences: Int32Array[] = [];
+  for (let at = 0; at < count; at++) sequences.push(await dataset.tokens(at * length, length + 1));
+  return { sequences, available };
 }
 
-/** The tensors of one rank file under the names that it uses itself; strided ones are packed as they are read. */
-export function rankWeights(checkpoint: MegatronCheckpoint, tensorRank: number, pipelineStage: number): WeightSource {
+/** The one dtype that the output was written in; undefined where there are several, which a cast never leaves. */
+function dtypeOfAll(hf: SafetensorsDirectory): Dtype | undefined {
+  const [dtype, ...others] = new Set([...hf.tensors.values()].map((tensor) => tensor.dtype));
+  return others.length === 0 ? dtype : undefined;
+}
+
+/**
+ * The tensors of one rank file under the names that it uses itself; strided ones are packed as they are read. With `dtype` they are
+ * rounded to it first, as `--dtype` rounds: a model in BF16 differs from its F32 by more than a misplaced row does.
+ */
+export function rankWeights(
+  checkpoint: MegatronCheckpoint,
+  tensorRank: number,
+  pipelineStage: number,
+  dtype?: Dtype,
+): WeightSource {
   const local = new Map(
     checkpoint
       .parameters()
@@ -115,13 +138,15 @@ export function rankWeights(checkpoint: MegatronCheckpoint, tensorRank: number, 
   return {
     shapeOf(name) {
       const found = find(name);
-      return found && { dtype: found.parameter.dtype, shape: found.shard.shape };
+      return found && { dtype: dtype ?? found.parameter.dtype, shape: found.shard.shape };
     },
     async read(name, rows) {
       const found = find(name);
       if (!found) throw new RangeError(`rank ${tensorRank} of stage ${pipelineStage} has no "${name}"`);
       const { parameter, shard } = found;
-      return readRows(shard, parameter.dtype, rows?.from ?? 0, rows?.to ?? shard.shape[0] ?? 1, checkpoint.readInto);
+      const to = rows?.to ?? shard.shape[0] ?? 1;
+      const bytes = readRows(shard, parameter.dtype, rows?.from ?? 0, to, checkpoint.readInto);
+      return castDtype(bytes, parameter.dtype, dtype ?? parameter.dtype);
     },
   };
 }

@@ -85,7 +85,7 @@ describe('a damaged output is found', () => {
     );
   });
 
-  it('one bit of the last element', async () => {
+  it('row 26: one bit of the last element', async () => {
     const report = await verifyAfter('qwen2-tp2-pp1', async ({ hf }) => {
       const path = join(hf, 'model.safetensors');
       const bytes = await readFile(path);
@@ -140,7 +140,7 @@ describe('a damaged output is found', () => {
     });
   });
 
-  it('the weights in another dtype', async () => {
+  it('weights that no cast of the checkpoint gives', async () => {
     await withDirectory(async (root) => {
       const write = { iteration: 1, model: TINY, parallel: { tensorParallelSize: 1, pipelineParallelSize: 1 } };
       const tensors = randomTensors(TINY, 'F32');
@@ -149,7 +149,7 @@ describe('a damaged output is found', () => {
       }
       await convertCheckpoint({ source: join(root, 'F32'), output: join(root, 'hf') });
       const report = await verifyCheckpoint({ hf: join(root, 'hf'), against: join(root, 'BF16') });
-      expect(detail(report, 'tensors')).toContain('"model.embed_tokens.weight" is F32, the checkpoint has BF16');
+      expect(detail(report, 'tensors')).toMatch(/"model\.embed_tokens\.weight" row 0, column 0: [0-9a-f]{8}, in the/);
     });
   });
 
@@ -256,12 +256,28 @@ describe('running both', () => {
     ['dist-stacked', 4],
     ['dist-per-layer', 2],
     ['legacy-version-0', 2],
+    ['qwen2-more-ranks-than-groups', 2],
+    ['qwen2-eight-ranks', 1],
+    ['qwen2-standalone-embedding', 4],
+    ['qwen2-before-zip', 2],
+    ['qwen3-head-dim', 2],
+    ['qwen3-more-ranks-than-groups', 2],
+    ['llama3-scaled', 2],
   ])('runs %s, chunk by chunk', async (name, layers) => {
-    const options = { run: true, data, sequenceLength: 4, maxSequences: 1 };
+    const reference = name.startsWith('llama') ? { reference: join(FIXTURES, name, 'reference') } : {};
+    const options = { run: true, data, sequenceLength: 4, maxSequences: 1, ...reference };
     const report = await verifyAfter(name, undefined, options);
     expect(failed(report)).toEqual([]);
     expect(report.layers).toHaveLength(layers);
     expect(report.maxLayerRelativeL2).toBeLessThan(1e-5);
+  });
+
+  it('row 32: NaN and infinities are kept to the bit, and counted', async () => {
+    const report = await verifyAfter('qwen2-fp32');
+    expect(report.ok).toBe(true);
+    // generate.py writes NaN twice with payloads, once negative, and two infinities, into each of two tensors.
+    expect(detail(report, 'tensors')).toMatch(/; 10 elements are NaN or infinite, first in "model\.layers\./);
+    expect(detail(await verifyAfter('qwen2-tp1-pp1'), 'tensors')).not.toContain('NaN');
   });
 
   it('fails where hidden states are not numbers', async () => {

@@ -117,11 +117,14 @@ async function failedByError(judge: () => Promise<Outcome> | Outcome): Promise<O
 
 async function checkBytes(hf: SafetensorsDirectory, checkpoint: MegatronCheckpoint, options: VerifyOptions) {
   const totalBytes = [...hf.tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
-  const { tensors, bytes, faults } = await compareTensors(hf, checkpoint, {
+  const { tensors, bytes, casts, nonFinite, faults } = await compareTensors(hf, checkpoint, {
     onProgress: (doneBytes) => options.onProgress?.({ step: 'compare', doneBytes, totalBytes }),
     ...(options.signal && { signal: options.signal }),
   });
-  return outcomeOf(faults, `${tensors} tensors, ${bytes} bytes equal to the bit`);
+  const after = casts.length > 0 ? `, after the cast ${casts.join(' and ')}` : '';
+  const { elements, first } = nonFinite;
+  const warning = elements > 0 ? `; ${elements} elements are NaN or infinite, first in "${first}"` : '';
+  return outcomeOf(faults, `${tensors} tensors, ${bytes} bytes equal to the bit${after}${warning}`);
 }
 
 function runOptions(checkpoint: MegatronCheckpoint, options: VerifyOptions) {
@@ -138,10 +141,12 @@ function runOptions(checkpoint: MegatronCheckpoint, options: VerifyOptions) {
   };
 }
 
-function judgeRun({ layers, maxLayerRelativeL2, sequences, sequenceLength, validationLoss }: RunReport): Outcome {
+function judgeRun(ran: RunReport): Outcome {
+  const { layers, maxLayerRelativeL2, sequences, availableSequences, sequenceLength, validationLoss } = ran;
   const limit = MAX_LAYER_RELATIVE_L2;
   const losses = `validation loss ${validationLoss.hf.toFixed(6)} and ${validationLoss.megatron.toFixed(6)}`;
-  const over = `${sequences} sequences of ${sequenceLength} tokens`;
+  const count = sequences < availableSequences ? `${sequences} of ${availableSequences}` : sequences;
+  const over = `${count} sequences of ${sequenceLength} tokens`;
   const bad = layers.find(({ relativeL2 }) => !(relativeL2 <= limit));
   if (!bad) {
     const most = maxLayerRelativeL2.toExponential(1);

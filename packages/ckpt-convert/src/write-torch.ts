@@ -6,6 +6,8 @@ import { iterationDirectoryName, rankDirectoryName, TRACKER_FILE } from './locat
 import { argsOf } from './megatron-args.ts';
 import type { ModelConfig } from './model-config.ts';
 import { writeTextFile } from './node.ts';
+import { openPendingFiles } from './rank-files/node.ts';
+import { rankFilePart } from './rank-files/torch-parts.ts';
 import { writeStage } from './rank-files/write-stage.ts';
 import { type RankGrid, requireDivisible } from './rank-grid.ts';
 import { type LayerSpec, planRankFile } from './rank-plan.ts';
@@ -71,15 +73,16 @@ export async function writeMegatronRankFiles(options: WriteRankFilesOptions): Pr
   const head = rankFileHead({ ...args, ...options.args }, iteration);
   const root = join(directory, iterationDirectoryName(iteration));
   const ranks = options.ranks ?? allRanks(grid);
+  const files = openPendingFiles();
+  const io = { ...memoryIo(tensors), createOutput: files.create };
   for (const stage of new Set(ranks.map(({ pipelineStage }) => pipelineStage))) {
     const targets = ranks
       .filter(({ pipelineStage }) => pipelineStage === stage)
       .map(({ tensorRank }) => ({
         path: rankFilePath(root, tensorRank, stage, grid),
-        plan: planRankFile(planOptions, parameters, tensorRank, stage),
-        head,
+        parts: [rankFilePart(planRankFile(planOptions, parameters, tensorRank, stage), head)],
       }));
-    await writeStage(targets, memoryIo(tensors));
+    await writeStage(targets, io).finally(files.discard);
   }
   return ranks.map(({ tensorRank, pipelineStage }) => rankFilePath(root, tensorRank, pipelineStage, grid));
 }

@@ -15,19 +15,27 @@ export function systemError(code: string, syscall: string): Error {
 
 /**
  * The disk, with a fault in call number `failing` (from 1): no room for what writes, an I/O error for the rest. It writes three bytes
- * of four where `isShort`, as write(2) may, and half before it runs full. It does not wait for the real disk.
+ * of four where `isShort`, as write(2) may, and half before it runs full. Where `isKilled` all calls from that one on fail, so that
+ * nothing is tidied up. It does not wait for the real disk.
  */
-export function faultyDisk(options: { failing?: number; codeOfWrite?: string; isShort?: boolean } = {}): FaultyDisk {
-  const { failing = 0, codeOfWrite = 'ENOSPC', isShort = false } = options;
+export function faultyDisk(
+  options: { failing?: number; codeOfWrite?: string; isShort?: boolean; isKilled?: boolean } = {},
+): FaultyDisk {
+  const { failing = 0, codeOfWrite = 'ENOSPC', isShort = false, isKilled = false } = options;
   const calls: string[] = [];
   const opened: string[] = [];
   const count = (name: string, code = 'EIO') => {
     calls.push(name);
-    if (calls.length === failing) throw systemError(code, name);
+    const isFailing = isKilled ? failing > 0 && calls.length >= failing : calls.length === failing;
+    if (isFailing) throw systemError(code, name);
   };
   return {
     calls,
     opened,
+    makeDirectory(path) {
+      count('makeDirectory', codeOfWrite);
+      nodeDisk.makeDirectory(path);
+    },
     open(path, flags) {
       count('open', codeOfWrite);
       opened.push(path);
@@ -46,6 +54,10 @@ export function faultyDisk(options: { failing?: number; codeOfWrite?: string; is
     rename(from, to) {
       count('rename');
       nodeDisk.rename(from, to);
+    },
+    remove(path) {
+      count('remove');
+      nodeDisk.remove(path);
     },
     syncDirectory: () => count('syncDirectory'),
     reads: (inner) => (file, position, target) => {

@@ -42,6 +42,7 @@ export const ERRORS = {
   ),
   CPT_INPUT_IMAGE: caller('No image of this name is there, or its env.json is not an object of strings.'),
   CPT_INPUT_CHECKPOINT_MISSING: caller('No checkpoint, or not the iteration asked for, lies under this path.'),
+  CPT_INPUT_UNVERIFIED: caller('The converted checkpoint was not verified, or was changed after it was verified.'),
   CPT_CONFIG_MODEL: caller('The model configuration lacks a field or contradicts itself or the files.'),
   CPT_CONFIG_FAMILY_AMBIGUOUS: caller('The tensor names fit several model families; a reference config.json decides.'),
   CPT_INPUT_LOSSY_CAST: caller('A cast to a dtype that cannot hold all bits was asked for, and --allow-cast was not.'),
@@ -194,6 +195,17 @@ export const ERRORS = {
   ),
   CPT_PAI_SUBMIT_DUPLICATE: entry(502, true, 'A second job of a submission runs and could not be stopped yet.'),
   CPT_PAI_SERVICE_FAILED: entry(502, false, 'A service failed or stopped while it was awaited.'),
+  CPT_PAI_GATE_FAILED: entry(
+    422,
+    false,
+    'A service did not answer its golden prompts as expected; it gets no traffic.',
+  ),
+  CPT_PAI_CANARY_FAILED: entry(
+    422,
+    false,
+    'A canary was unhealthy, slow or wrong; the traffic is where it was before.',
+  ),
+  CPT_PAI_NO_WAY_BACK: entry(409, false, 'A canary failed, and the service to go back to is gone or does not run.'),
 
   // Waiting.
   CPT_WAIT_TIMEOUT: entry(504, true, 'The awaited state did not come before the deadline.'),

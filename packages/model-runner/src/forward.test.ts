@@ -66,6 +66,44 @@ describe('compareForwards', () => {
     expect(comparison.megatron.loss).toBeCloseTo(reference.loss, 5);
   });
 
+  it('reads the weights of a layer when the one before it is done, each once, and holds no others', async () => {
+    const events: string[] = [];
+    const noting = (side: string, weights: WeightSource): WeightSource => ({
+      ...weights,
+      read(name, rows) {
+        const [, layer] = /layers\.(\d+)\./.exec(name) ?? [];
+        if (layer !== undefined) events.push(`${side} ${layer} ${name}`);
+        return weights.read(name, rows);
+      },
+    });
+    await compareForwards({
+      shape,
+      sequences,
+      hf: noting('hf', hf),
+      // Layers of the second stage are counted from 2 here, as those of the model are.
+      megatron: {
+        ...megatron,
+        rank: (rank, stage) => {
+          const weights = megatron.rank(rank, stage);
+          const noted = noting(`rank ${rank} stage ${stage}`, weights);
+          return { ...weights, read: noted.read };
+        },
+      },
+      onLayer: (layer) => events.push(`done ${layer}`),
+    });
+    expect(new Set(events).size).toBe(events.length);
+    let done = -1;
+    for (const event of events) {
+      if (event.startsWith('done')) done++;
+      else if (event.startsWith('hf')) expect(Number(event.split(' ')[1])).toBe(done + 1);
+      else {
+        const [, , , stage, local] = event.split(' ');
+        expect(2 * Number(stage) + Number(local)).toBe(done + 1);
+      }
+    }
+    expect(done).toBe(3);
+  });
+
   const faults: { name: string; layer: number; inject(weights: WeightSource): WeightSource }[] = [
     {
       name: 'gate and up of layer 1 swapped',
@@ -241,8 +279,8 @@ describe('refusals', () => {
     });
   });
 
-  it('of more ranks than query groups', async () => {
-    const parallel = { tensorParallelSize: 4, pipelineParallelSize: 2 };
+  it('of ranks that neither divide the query groups nor are divided by them', async () => {
+    const parallel = { tensorParallelSize: 3, pipelineParallelSize: 2 };
     await expect(runMegatronForward({ shape, ...megatron, sequences, parallel })).rejects.toMatchObject({
       code: 'CPT_UNSUPPORTED_RUN',
     });

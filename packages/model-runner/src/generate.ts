@@ -87,7 +87,7 @@ async function* generate(
 
 /** One sequence and the keys and values of its positions so far. */
 function createContext(shape: ModelShape, session: Session, parameters: Record<string, Tensor>) {
-  const { layers, queryGroups, headDim, ropeTheta } = shape;
+  const { layers, queryGroups, headDim } = shape;
   const names = Array.from({ length: layers }, (_, layer) => cacheNames(layer));
   const links = names.flatMap(({ past, present }) => [
     { from: present.keys, to: past.keys },
@@ -100,7 +100,7 @@ function createContext(shape: ModelShape, session: Session, parameters: Record<s
   return {
     /** Adds tokens; the logits of the one after them. */
     async append(ids: Int32Array): Promise<Float32Array> {
-      const { cos, sin } = rotaryTables(headDim, ropeTheta, position, ids.length);
+      const { cos, sin } = rotaryTables(shape, position, ids.length);
       const size = [1, ids.length, headDim / 2];
       const feeds = {
         ids: int32Tensor(ids, [ids.length]),

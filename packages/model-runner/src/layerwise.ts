@@ -1,3 +1,4 @@
+import { UnsupportedError } from '@pai-cpt/core';
 import type { ModelShape } from './model-shape.ts';
 import { rotaryTables } from './rotary.ts';
 import { float32Tensor, openSession, type Session, type Tensors } from './session.ts';
@@ -25,7 +26,13 @@ export interface PassContext {
   readonly sessions: SessionCache;
 }
 
+/** @throws UnsupportedError `CPT_UNSUPPORTED_RUN` for sequences longer than the model's sliding window. */
 export function createPass(shape: ModelShape, batch: TokenBatch, threads: number | undefined): PassContext {
+  const { slidingWindow = Number.POSITIVE_INFINITY } = shape;
+  if (batch.length > slidingWindow) {
+    const why = `sequences of ${batch.length} tokens pass the sliding window of ${slidingWindow}, which is not computed; shorten them`;
+    throw new UnsupportedError('CPT_UNSUPPORTED_RUN', why, { feature: 'sliding window' });
+  }
   return { shape, batch, runs: batchRuns(batch, shape), sessions: new SessionCache(threads) };
 }
 
@@ -66,7 +73,7 @@ const ROWS_PER_RUN = 2048;
 function batchRuns(batch: TokenBatch, shape: ModelShape): BatchRun[] {
   const { sequenceCount, length } = batch;
   const perRun = Math.max(1, Math.floor(ROWS_PER_RUN / length));
-  const { cos, sin } = rotaryTables(shape.headDim, shape.ropeTheta, 0, length);
+  const { cos, sin } = rotaryTables(shape, 0, length);
   const runs: BatchRun[] = [];
   for (let from = 0; from < sequenceCount; from += perRun) {
     const count = Math.min(perRun, sequenceCount - from);

@@ -6,10 +6,12 @@ import {
   megatronHalfParameters,
 } from './graphs/megatron-layer.ts';
 import { type LayerwiseModel, type PassContext, rowsOf } from './layerwise.ts';
+import { addGatheredAttention } from './megatron-gather.ts';
 import type { ModelShape } from './model-shape.ts';
-import { float32Tensor, type Tensor } from './session.ts';
+import { type RankLayer, rankWeights } from './rank-weights.ts';
+import { float32Tensor } from './session.ts';
 import { embedTokens, headLoss, type TablePart } from './vocabulary.ts';
-import { readWeight, type WeightSource, weightDtype } from './weights.ts';
+import type { WeightSource } from './weights.ts';
 
 /** The rank files of a Megatron checkpoint. */
 export interface MegatronRanks {
@@ -24,12 +26,6 @@ const EMBEDDING = 'embedding.word_embeddings.weight';
 const HEAD = 'output_layer.weight';
 const FINAL_NORM = 'decoder.final_layernorm.weight';
 
-/** Names of the norms when the model was built from Megatron's own layers instead of Transformer Engine's fused ones. */
-const LOCAL_NORMS = new Map([
-  ['self_attention.linear_qkv.layer_norm_weight', 'input_layernorm.weight'],
-  ['mlp.linear_fc1.layer_norm_weight', 'pre_mlp_layernorm.weight'],
-]);
-
 /** A model in Megatron's rank files, each rank's part of a layer computed from its own weights as they lie. */
 export function openMegatronModel(pass: PassContext, megatron: MegatronRanks): LayerwiseModel {
   const { shape, sessions } = pass;
@@ -38,16 +34,19 @@ export function openMegatronModel(pass: PassContext, megatron: MegatronRanks): L
   const lastStage = pipelineParallelSize - 1;
   const ranks = Array.from({ length: tensorParallelSize }, (_, rank) => rank);
   const embedding = ranks.map((rank) => ({ source: megatron.rank(rank, 0), name: EMBEDDING }));
+  const isGathered = tensorParallelSize > shape.queryGroups;
   return {
     embed: () => embedTokens(pass, embedding),
     async runLayer(layer, hidden) {
       const place = placeLayer(layer, megatron.layersPerStage);
+      const parts = ranks.map((rank) => ({
+        source: megatron.rank(rank, place.pipelineStage),
+        layer: place.localLayer,
+      }));
       for (const half of MEGATRON_HALVES) {
         const sum = hidden.slice();
-        for (const rank of ranks) {
-          const source = megatron.rank(rank, place.pipelineStage);
-          await addPartial(pass, { half, ranks: tensorParallelSize, source, layer: place.localLayer }, hidden, sum);
-        }
+        if (half === 'attention' && isGathered) await addGatheredAttention(pass, parts, hidden, sum);
+        else for (const part of parts) await addPartial(pass, part, half, ranks.length, hidden, sum);
         hidden.set(sum);
       }
     },
@@ -59,41 +58,31 @@ export function openMegatronModel(pass: PassContext, megatron: MegatronRanks): L
   };
 }
 
-interface RankHalf {
-  readonly half: MegatronHalf;
-  readonly ranks: number;
-  readonly source: WeightSource;
-  /** 0-based within the stage. */
-  readonly layer: number;
-}
-
 /** Adds what one rank contributes to `sum`, from the hidden states before the half. */
-async function addPartial(pass: PassContext, part: RankHalf, hidden: Float32Array, sum: Float32Array): Promise<void> {
+async function addPartial(
+  pass: PassContext,
+  part: RankLayer,
+  half: MegatronHalf,
+  ranks: number,
+  hidden: Float32Array,
+  sum: Float32Array,
+): Promise<void> {
   const { shape, batch, runs, sessions } = pass;
   const width = shape.hiddenSize;
-  const parameters = megatronHalfParameters(shape, part.ranks, part.half);
-  const nameOf = (name: string) => rankName(part.source, part.layer, name);
-  const dtypeOf = (name: string) => weightDtype(part.source, nameOf(name));
-  const key = `megatron ${part.half} ${parameters.map(({ name }) => dtypeOf(name)).join(' ')}`;
-  const session = await sessions.get(key, () => megatronHalfGraph(shape, part.ranks, part.half, batch.length, dtypeOf));
-  const feeds: Record<string, Tensor> = {};
-  for (const { name, shape: size } of parameters) feeds[name] = await readWeight(part.source, nameOf(name), size);
+  const parameters = megatronHalfParameters(shape, ranks, half);
+  const { dtypeOf, key, feeds } = await rankWeights(part, parameters);
+  const session = await sessions.get(`megatron ${half} ${key}`, () =>
+    megatronHalfGraph(shape, ranks, half, batch.length, dtypeOf),
+  );
   for (const run of runs) {
     const size = [run.toRow - run.fromRow, width];
     const acc = rowsOf(sum, run, width);
     const after = new Float32Array(acc.length);
-    const rotary = part.half === 'attention' ? run.rotary : {};
+    const rotary = half === 'attention' ? run.rotary : {};
     const x = float32Tensor(rowsOf(hidden, run, width), size);
     await session.run({ ...feeds, ...rotary, x, acc: float32Tensor(acc, size) }, { y: float32Tensor(after, size) });
     acc.set(after);
   }
-}
-
-function rankName(source: WeightSource, layer: number, name: string): string {
-  const prefix = `decoder.layers.${layer}.`;
-  const local = LOCAL_NORMS.get(name);
-  const isLocal = local !== undefined && !source.shapeOf(prefix + name) && source.shapeOf(prefix + local);
-  return prefix + (isLocal ? local : name);
 }
 
 /** A tied head is a copy of the embedding on the last stage, or the embedding itself when that is the first stage too. */
@@ -121,11 +110,11 @@ function checkDivision(shape: ModelShape, megatron: MegatronRanks): void {
       `layersPerStage is [${megatron.layersPerStage.join(', ')}]; ${stages} stages must hold ${shape.layers} layers`,
     );
   }
-  if (shape.queryGroups % ranks !== 0 || shape.ffnHiddenSize % ranks !== 0) {
-    throw new UnsupportedError(
-      'CPT_UNSUPPORTED_RUN',
-      `${shape.queryGroups} query groups and ${shape.ffnHiddenSize} ffn rows do not divide over tensor parallel size ${ranks}`,
-      { feature: 'tensor parallel size above the number of query groups' },
-    );
-  }
+  const isDivided = shape.queryGroups % ranks === 0 || ranks % shape.queryGroups === 0;
+  if (isDivided && shape.heads % ranks === 0 && shape.ffnHiddenSize % ranks === 0) return;
+  throw new UnsupportedError(
+    'CPT_UNSUPPORTED_RUN',
+    `${shape.heads} heads, ${shape.queryGroups} query groups and ${shape.ffnHiddenSize} ffn rows do not divide over tensor parallel size ${ranks}`,
+    { feature: `tensor parallel size ${ranks}` },
+  );
 }

@@ -96,11 +96,11 @@ it.each([
   { change: { num_hidden_layers: 1.5 }, code: 'CPT_CONFIG_MODEL', says: 'num_hidden_layers is 1.5' },
   { change: { num_key_value_heads: 5 }, code: 'CPT_CONFIG_MODEL', says: '28 heads over 5 groups' },
   { change: { head_dim: 127 }, code: 'CPT_CONFIG_MODEL', says: 'head_dim 127' },
-  { change: { model_type: 'qwen3' }, code: 'CPT_UNSUPPORTED_RUN', says: 'model_type "qwen3"' },
+  { change: { model_type: 'phi3' }, code: 'CPT_UNSUPPORTED_RUN', says: 'model_type "phi3"' },
   { change: { use_sliding_window: true }, code: 'CPT_UNSUPPORTED_RUN', says: 'use_sliding_window' },
   { change: { hidden_act: 'gelu' }, code: 'CPT_UNSUPPORTED_RUN', says: 'hidden_act "gelu"' },
   { change: { rope_scaling: { type: 'yarn', factor: 4 } }, code: 'CPT_UNSUPPORTED_RUN', says: '"yarn"' },
-  { change: { rope_parameters: { rope_type: 'llama3' } }, code: 'CPT_UNSUPPORTED_RUN', says: '"llama3"' },
+  { change: { rope_parameters: { rope_type: 'yarn' } }, code: 'CPT_UNSUPPORTED_RUN', says: '"yarn"' },
 ])('refuses $change', ({ change, code, says }) => {
   expect(() => modelShapeFromHfConfig({ ...QWEN2_7B, ...change })).toThrow(
     expect.objectContaining({ code, message: expect.stringContaining(says) }),

@@ -1,6 +1,7 @@
 import { InvalidInputError, type Shape, UnsupportedError } from '@pai-cpt/core';
+import type { RopeScaling } from './rotary.ts';
 
-/** Sizes of a dense Qwen2-style decoder: RMS norms, rotary positions, grouped-query attention, SwiGLU. */
+/** Sizes of a dense decoder as Qwen2, Qwen3, Llama and Mistral are: RMS norms, rotary positions, grouped-query attention, SwiGLU. */
 export interface ModelShape {
   readonly layers: number;
   readonly hiddenSize: number;
@@ -13,9 +14,14 @@ export interface ModelShape {
   readonly vocabSize: number;
   readonly normEpsilon: number;
   readonly ropeTheta: number;
+  readonly ropeScaling?: RopeScaling;
   /** True when the head is the embedding itself. */
   readonly isTied: boolean;
   readonly hasQkvBias: boolean;
+  /** Each query and key head is normed before it is rotated, as in Qwen3. */
+  readonly hasQkNorm?: boolean;
+  /** Positions that attention reaches back to; longer sequences are not computed. */
+  readonly slidingWindow?: number;
 }
 
 /** A parameter by its Hugging Face name. */
@@ -47,12 +53,17 @@ export function layerParameters(shape: ModelShape): ParameterShape[] {
     { name: 'self_attn.k_proj.bias', shape: [groupRows] },
     { name: 'self_attn.v_proj.bias', shape: [groupRows] },
   ];
+  const headNorms = [
+    { name: 'self_attn.q_norm.weight', shape: [headDim] },
+    { name: 'self_attn.k_norm.weight', shape: [headDim] },
+  ];
   return [
     { name: 'input_layernorm.weight', shape: [hiddenSize] },
     { name: 'self_attn.q_proj.weight', shape: [queryRows, hiddenSize] },
     { name: 'self_attn.k_proj.weight', shape: [groupRows, hiddenSize] },
     { name: 'self_attn.v_proj.weight', shape: [groupRows, hiddenSize] },
     ...(shape.hasQkvBias ? biases : []),
+    ...(shape.hasQkNorm ? headNorms : []),
     { name: 'self_attn.o_proj.weight', shape: [hiddenSize, queryRows] },
     { name: 'post_attention_layernorm.weight', shape: [hiddenSize] },
     { name: 'mlp.gate_proj.weight', shape: [ffnHiddenSize, hiddenSize] },
@@ -78,6 +89,7 @@ export function modelParameters(shape: ModelShape): ParameterShape[] {
 /** Attention biases of the families whose config.json does not say; `attention_bias` wins where it is present. */
 const QKV_BIAS_BY_MODEL_TYPE = new Map([
   ['qwen2', true],
+  ['qwen3', false],
   ['llama', false],
   ['mistral', false],
 ]);
@@ -85,8 +97,8 @@ const QKV_BIAS_BY_MODEL_TYPE = new Map([
 /**
  * The shape that a config.json describes.
  * @throws InvalidInputError `CPT_CONFIG_MODEL` when a size is missing or wrong.
- * @throws UnsupportedError `CPT_UNSUPPORTED_RUN` when the graphs do not compute such a model (scaled rotary positions, a sliding
- * window, another activation or family).
+ * @throws UnsupportedError `CPT_UNSUPPORTED_RUN` when the graphs do not compute such a model (rotary positions scaled
+ * otherwise than `linear` or `llama3`, a sliding window, another activation or family).
  */
 export function modelShapeFromHfConfig(config: Readonly<Record<string, unknown>>): ModelShape {
   const size = (key: string, fallback?: number) => positiveNumber(config, key, fallback, true);
@@ -96,7 +108,8 @@ export function modelShapeFromHfConfig(config: Readonly<Record<string, unknown>>
   const modelType = String(config.model_type);
   const hasQkvBias = config.attention_bias ?? QKV_BIAS_BY_MODEL_TYPE.get(modelType);
   if (!QKV_BIAS_BY_MODEL_TYPE.has(modelType)) throw unsupported(`model_type "${modelType}"`);
-  if (ropeType !== 'default') throw unsupported(`rotary positions of type "${ropeType}"`);
+  if ((rope.partial_rotary_factor ?? config.partial_rotary_factor ?? 1) !== 1)
+    throw unsupported('partial_rotary_factor');
   if (config.use_sliding_window === true) throw unsupported('use_sliding_window');
   if ((config.hidden_act ?? 'silu') !== 'silu') throw unsupported(`hidden_act "${config.hidden_act}"`);
   const hiddenSize = size('hidden_size');
@@ -113,6 +126,11 @@ export function modelShapeFromHfConfig(config: Readonly<Record<string, unknown>>
     ropeTheta: positiveNumber('rope_theta' in config ? config : rope, 'rope_theta', 10000, false),
     isTied: config.tie_word_embeddings === true,
     hasQkvBias: hasQkvBias === true,
+    ...(modelType === 'qwen3' && { hasQkNorm: true }),
+    ...ropeScalingOf(String(ropeType), rope, config),
+    // Qwen has a size for a window that use_sliding_window turns on; Mistral's is always on.
+    ...(modelType === 'mistral' &&
+      typeof config.sliding_window === 'number' && { slidingWindow: size('sliding_window') }),
   };
   if (heads % shape.queryGroups !== 0 || shape.headDim % 2 !== 0) {
     throw badConfig(
@@ -120,6 +138,29 @@ export function modelShapeFromHfConfig(config: Readonly<Record<string, unknown>>
     );
   }
   return shape;
+}
+
+function ropeScalingOf(
+  type: string,
+  rope: Readonly<Record<string, unknown>>,
+  config: Readonly<Record<string, unknown>>,
+): { ropeScaling?: RopeScaling } {
+  if (type === 'default') return {};
+  const number = (key: string, fallback?: number) => positiveNumber(rope, key, fallback, false);
+  if (type === 'linear') return { ropeScaling: { type, factor: number('factor') } };
+  if (type !== 'llama3') throw unsupported(`rotary positions of type "${type}"`);
+  const positions = config.max_position_embeddings;
+  const ropeScaling: RopeScaling = {
+    type,
+    factor: number('factor'),
+    lowFreqFactor: number('low_freq_factor'),
+    highFreqFactor: number('high_freq_factor'),
+    originalMaxPositionEmbeddings: number(
+      'original_max_position_embeddings',
+      typeof positions === 'number' ? positions : undefined,
+    ),
+  };
+  return { ropeScaling };
 }
 
 function positiveNumber(

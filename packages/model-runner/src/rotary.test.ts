@@ -7,7 +7,7 @@ it('gives the tables of transformers, also at far positions where the rounding o
   expect(rotary).toHaveLength(3);
   for (const { headDim, theta, positions, pairs, cos, sin } of rotary) {
     positions.forEach((position, row) => {
-      const tables = rotaryTables(headDim, theta, position, 1);
+      const tables = rotaryTables({ headDim, ropeTheta: theta }, position, 1);
       pairs.forEach((pair, column) => {
         const where = `head_dim ${headDim}, theta ${theta}, position ${position}, pair ${pair}`;
         expect(tables.cos[pair], where).toBeCloseTo(cos[row]?.[column] as number, 6);
@@ -18,8 +18,8 @@ it('gives the tables of transformers, also at far positions where the rounding o
 });
 
 it('gives the same rows whether a range starts at 0 or later', () => {
-  const whole = rotaryTables(16, 1e6, 0, 8);
-  const part = rotaryTables(16, 1e6, 5, 3);
+  const whole = rotaryTables({ headDim: 16, ropeTheta: 1e6 }, 0, 8);
+  const part = rotaryTables({ headDim: 16, ropeTheta: 1e6 }, 5, 3);
   expect(part.cos).toEqual(whole.cos.slice(5 * 8));
   expect(part.sin).toEqual(whole.sin.slice(5 * 8));
 });

@@ -1,4 +1,4 @@
-import { elementCount, InvalidInputError, type Shape } from '@pai-cpt/core';
+import { elementCount, InvalidInputError, type Shape, UnsupportedError } from '@pai-cpt/core';
 import { createAdamW } from './adamw.ts';
 import { type StackedParameter, stackedParameters } from './graphs/stacked-parameters.ts';
 import { trainStepGraph } from './graphs/train-step.ts';
@@ -48,9 +48,16 @@ export interface Trainer {
  * A model with freshly drawn parameters and its optimizer, in one thread by default. Initial values are Megatron's: matrices
  * normal with `initStd`, those that write to the residual stream (o_proj, down_proj) divided by √(2 · layers), norms 1,
  * biases 0.
+ * @throws UnsupportedError `CPT_UNSUPPORTED_RUN` for norms of query and key heads.
  */
 export async function createTrainer(options: TrainerOptions): Promise<Trainer> {
   const { shape, microBatchSize, sequenceLength, weightDecay = 0.1, threads = 1 } = options;
+  if (shape.hasQkNorm) {
+    const feature = 'training with norms of query and key heads';
+    throw new UnsupportedError('CPT_UNSUPPORTED_RUN', `${feature} is not built; train a Qwen2-style model`, {
+      feature,
+    });
+  }
   const stacks = stackedParameters(shape);
   const parameterCount = stacks.at(-1)?.to ?? 0;
   const flat = new Float32Array(parameterCount);

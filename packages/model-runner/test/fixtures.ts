@@ -74,11 +74,11 @@ export async function openTensors(name: 'forward' | 'training') {
   };
 }
 
-async function openInMemory(name: string) {
+export async function openInMemory(name: string) {
   return openSafetensors(bytesSource(await readFixture(name)), name);
 }
 
-async function readJson<T>(name: string): Promise<T> {
+export async function readJson<T>(name: string): Promise<T> {
   return JSON.parse(Buffer.from(await readFixture(name)).toString());
 }
 

@@ -91,7 +91,21 @@ describe('the border, beside the Rust reader', () => {
     },
   );
 
-  it.each(borders.filter(({ name, rust }) => rust !== 'accepted' || STRICTER.has(name)))('refuses: $name', (border) => {
+  const ROWS: Readonly<Record<string, string>> = {
+    CPT_FORMAT_HEADER_TOO_SMALL: 'row 19',
+    CPT_FORMAT_HEADER_TOO_LARGE: 'row 19',
+    CPT_FORMAT_TRUNCATED: 'row 19',
+    CPT_FORMAT_SPAN_OVERLAP: 'row 20',
+    CPT_FORMAT_SPAN_HOLE: 'row 21',
+    CPT_FORMAT_TRAILING_BYTES: 'row 21',
+    CPT_FORMAT_OFFSETS: 'row 22',
+    CPT_FORMAT_SHAPE_MISMATCH: 'row 23',
+    CPT_FORMAT_UNKNOWN_DTYPE: 'row 23',
+  };
+  const refused = borders
+    .filter(({ name, rust }) => rust !== 'accepted' || STRICTER.has(name))
+    .map((border) => ({ ...border, row: ROWS[CODES[border.name] ?? ''] ?? 'row 24' }));
+  it.each(refused)('$row: refuses: $name', (border) => {
     const error = refusal(Buffer.from(border.base64, 'base64'));
     expect(error.code).toBe(CODES[border.name] ?? 'CPT_FORMAT_HEADER_JSON');
     expect(error.message).toMatch(/^model\.safetensors: ./);
@@ -140,13 +154,13 @@ describe('parseHeader', () => {
     expect(Object.hasOwn(Object.prototype, 'x')).toBe(false);
   });
 
-  it('refuses a header of a million tensors within two seconds of work', () => {
+  it('row 20: refuses a header of a million tensors before it has read them', () => {
     const entry = '{"dtype":"U8","shape":[1],"data_offsets":[0,1]}';
     const names = Array.from({ length: 1_000_000 }, (_, i) => `"${i.toString(36)}":${entry}`);
     const bytes = fileOf(`{${names.join(',')}}`, 1);
-    const start = process.cpuUsage();
+    // Counted while it is parsed: what stands behind the last permitted key is not looked at, though it is no JSON.
+    bytes.fill(0x78, bytes.byteLength - 1000, bytes.byteLength - 1);
     expect(refusal(bytes).code).toBe('CPT_FORMAT_HEADER_TOO_LARGE');
-    expect(process.cpuUsage(start).user).toBeLessThan(2_000_000);
     expect(MAX_KEYS).toBeGreaterThan(100_000); // more than any model has
   });
 

@@ -49,17 +49,17 @@ describe('openSafetensorsDirectory', () => {
     await indexed.close();
   });
 
-  it('refuses a missing shard', async () => {
+  it('row 25: refuses a missing shard', async () => {
     await rm(join(directory, SECOND as string));
     await expect(openSafetensorsDirectory(directory)).rejects.toMatchObject({ code: 'CPT_FORMAT_SHARD_MISSING' });
   });
 
-  it('refuses a shard that is the text of an LFS pointer, and names it', async () => {
+  it('row 25: refuses a shard that is the text of an LFS pointer, and names it', async () => {
     await writeFile(join(directory, FIRST as string), 'version https://git-lfs.github.com/spec/v1\noid sha256:0\n');
     await expect(openSafetensorsDirectory(directory)).rejects.toMatchObject({ code: 'CPT_FORMAT_LFS_POINTER' });
   });
 
-  it('refuses a path out of the directory, and a tensor listed twice', async () => {
+  it('row 25: refuses a path out of the directory, and a tensor listed twice', async () => {
     await editIndex(SECOND as string, `../${SECOND}`);
     await expect(openSafetensorsDirectory(directory)).rejects.toMatchObject({ code: 'CPT_FORMAT_SHARD_PATH' });
     await editIndex(`../${SECOND}`, SECOND as string);

@@ -6,8 +6,9 @@
 //
 // A chunk is a box of the tensor, and an item, a whole torch.save file of its own, somewhere in one of the `.distcp` files.
 
-import { type Dtype, FormatError, UnsupportedError } from '@pai-cpt/core';
+import { type ByteSource, type Dtype, FormatError, UnsupportedError } from '@pai-cpt/core';
 import { describeValue, isKind, isTuple, type PickleRecord, type PickleValue } from './pickle-values.ts';
+import { readPickle } from './torch-file.ts';
 import { unpickle } from './unpickle.ts';
 
 /** A stretch of one of the files beside `.metadata`. */
@@ -35,6 +36,11 @@ export interface DistMetadata {
   readonly tensors: ReadonlyMap<string, DistTensor>;
   /** What is stored as bytes: pickled objects. */
   readonly objects: ReadonlyMap<string, DistItem>;
+}
+
+/** `.metadata` from its file. @throws as `parseDistMetadata`, and FormatError `CPT_PICKLE_LIMIT` before a huge one is read. */
+export async function readDistMetadata(source: ByteSource, file: string, signal?: AbortSignal): Promise<DistMetadata> {
+  return parseDistMetadata(await readPickle(source, file, signal), file);
 }
 
 /**

@@ -4,8 +4,11 @@ export {
   type DistMetadata,
   type DistTensor,
   parseDistMetadata,
+  readDistMetadata,
 } from './dist-metadata.ts';
+export { serializeDistMetadata } from './dist-write.ts';
 export { openTorchFile } from './open-torch-file.ts';
+export { type AuditedGlobal, type AuditedPickle, auditPickle, auditTorchFile } from './pickle-audit.ts';
 export {
   asMap,
   describeValue,
@@ -24,6 +27,7 @@ export {
   type TorchTensor,
 } from './pickle-values.ts';
 export type { TorchFile } from './torch-file.ts';
+export type { GlobalKind } from './torch-globals.ts';
 export { TorchFileWriter } from './torch-write.ts';
 export {
   float,
@@ -32,8 +36,11 @@ export {
   type TorchTensorDeclaration,
   tensorDeclaration,
   tuple,
+  type WritableCall,
+  type WritableDict,
   type WritableDtype,
   type WritableFloat,
+  type WritableInstance,
   type WritableNamespace,
   type WritableOrderedDict,
   type WritableTuple,

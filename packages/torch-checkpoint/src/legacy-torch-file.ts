@@ -10,7 +10,7 @@ import { type ByteSource, CptError, FormatError, UnsupportedError } from '@pai-c
 import { describeValue, getEntry, isTuple, type PickleStorage, type PickleValue } from './pickle-values.ts';
 import { addStorage, assembleTorchFile, MAX_PICKLE_BYTES, type StoragePlace, type TorchFile } from './torch-file.ts';
 import { storageFromId } from './torch-tensors.ts';
-import { type UnpickleOptions, unpickleFirst } from './unpickle.ts';
+import { type GlobalAudit, type UnpickleOptions, unpickleFirst } from './unpickle.ts';
 
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const PROTOCOL = 1001;
@@ -19,7 +19,7 @@ const FIRST_READ_BYTES = 1024 * 1024;
 
 /** Opens a torch file that is no zip. `openTorchFile` tells the forms apart. */
 export async function openLegacyTorchFile(source: ByteSource, file: string, signal?: AbortSignal): Promise<TorchFile> {
-  const pickles = await readPickles(source, file, signal);
+  const pickles = await readLegacyPickles(source, file, signal);
   const places = await locateStorages(source, file, pickles, signal);
   return assembleTorchFile({
     file,
@@ -46,12 +46,20 @@ interface Pickles {
   readonly byteLength: number;
 }
 
-/** Nothing tells how long the pickles are, so a growing part of the file is read until they end in it. */
-async function readPickles(source: ByteSource, file: string, signal: AbortSignal | undefined): Promise<Pickles> {
+/**
+ * Nothing tells how long the pickles are, so a growing part of the file is read until they end in it. Each try has an auditor of
+ * its own.
+ */
+export async function readLegacyPickles(
+  source: ByteSource,
+  file: string,
+  signal: AbortSignal | undefined,
+  startAudit?: () => GlobalAudit,
+): Promise<Pickles> {
   for (let length = FIRST_READ_BYTES; ; length *= 2) {
     const bytes = await source.read(0, Math.min(length, source.byteLength), signal);
     try {
-      return parsePickles(bytes, file);
+      return parsePickles(bytes, file, startAudit?.());
     } catch (error) {
       const isCut = CptError.isInstance(error) && error.code === 'CPT_PICKLE_TRUNCATED';
       if (!isCut || length >= source.byteLength) throw error;
@@ -63,10 +71,11 @@ async function readPickles(source: ByteSource, file: string, signal: AbortSignal
   }
 }
 
-function parsePickles(bytes: Uint8Array, file: string): Pickles {
+function parsePickles(bytes: Uint8Array, file: string, audit: GlobalAudit | undefined): Pickles {
   let byteLength = 0;
   const next = (what: string, options: UnpickleOptions = {}): PickleValue => {
-    const first = unpickleFirst(bytes.subarray(byteLength), `${file} ${what} (from byte ${byteLength})`, options);
+    const label = `${file} ${what} (from byte ${byteLength})`;
+    const first = unpickleFirst(bytes.subarray(byteLength), label, { ...options, ...(audit && { audit }) });
     byteLength += first.byteLength;
     return first.value;
   };

@@ -46,7 +46,7 @@ describe('openTorchFile', () => {
     for (const [tensor] of file.tensors) expect(tensor.device).toBe('cpu');
   });
 
-  it('keeps instances of unknown classes as records, and lists what was named', async () => {
+  it('row 11: keeps instances of unknown classes as records, and lists what was named', async () => {
     const file = await open('values.pt');
     const args = namespaceFields(getEntry(file.root, 'args'), 'args');
     expect(args.get('num_layers')).toBe(4);
@@ -132,7 +132,7 @@ describe('a file put together to deceive', () => {
     ['CPT_FORMAT_STORAGE_BOUNDS', { stride: [4, 1] }, storage, 'reaches element 7 of 6 in data/0'],
     ['CPT_FORMAT_STORAGE_BOUNDS', { shape: [3, 3] }, storage, 'reaches element 9 of 6'],
     ['CPT_PICKLE_TENSOR', { key: '../a' }, storage, 'is not the persistent id of a storage'],
-  ])('%s: %j', async (code, changes, entry, message) => {
+  ])('row 18: %s: %j', async (code, changes, entry, message) => {
     const error = await fileOf(pickleOf(changes), entry).catch((reason) => reason);
     expect(error).toMatchObject({ code });
     expect(error.message).toContain(message);
@@ -154,7 +154,7 @@ describe('a file put together to deceive', () => {
     await expect(fileOf(join(id(6), STOP))).rejects.toMatchObject({ code: 'CPT_FORMAT_STORAGE_MISSING' });
   });
 
-  it('refuses an attack in the pickle, naming it', async () => {
+  it('row 1: refuses an attack in the pickle, naming it', async () => {
     const attack = join(proto(2), global('os', 'system'), text('touch canary'), op('TUPLE1'), REDUCE, STOP);
     await expect(fileOf(attack)).rejects.toThrow(/^a\.pt data\.pkl: GLOBAL at byte 2: it names os\.system/);
   });
@@ -193,7 +193,7 @@ describe('a file put together to deceive', () => {
     await zip.begin('a/data.pkl', 5 * file.zeros.byteLength);
     for (let i = 0; i < 5; i++) await zip.write(file.zeros);
     await zip.finish();
-    await expect(openTorchFile(file, 'a.pt')).rejects.toThrow('its data.pkl has 335544320 bytes; the limit is');
+    await expect(openTorchFile(file, 'a.pt')).rejects.toThrow('its pickle has 335544320 bytes; the limit is');
   });
 
   it.each([
@@ -201,7 +201,7 @@ describe('a file put together to deceive', () => {
     ['a gzip file', '1f8b0808'],
     ['a safetensors file', '10000000000000007b2261223a'],
     ['a bare pickle', '80024e2e'],
-  ])('names %s', async (what, hex) => {
+  ])('row 17: names %s', async (what, hex) => {
     const error = await open('a.pt', new Uint8Array(Buffer.from(hex, 'hex'))).catch((reason) => reason);
     expect(error).toMatchObject({ code: 'CPT_ZIP_NOT_A_ZIP', message: `a.pt: it is ${what}, not a torch.save file` });
   });

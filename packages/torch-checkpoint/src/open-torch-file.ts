@@ -2,7 +2,7 @@ import { type ByteSource, FormatError, UnsupportedError } from '@pai-cpt/core';
 import { openLegacyTorchFile } from './legacy-torch-file.ts';
 import { isLegacyTorch } from './magic.ts';
 import type { PickleStorage } from './pickle-values.ts';
-import { addStorage, assembleTorchFile, MAX_PICKLE_BYTES, type TorchFile } from './torch-file.ts';
+import { addStorage, assembleTorchFile, requirePickleSize, type TorchFile } from './torch-file.ts';
 import { storageFromId } from './torch-tensors.ts';
 import { unpickle } from './unpickle.ts';
 import { checkEntryCrc, readEntry, readZipDirectory, type ZipDirectory, type ZipEntry } from './zip-read.ts';
@@ -24,10 +24,7 @@ async function openZipTorchFile(source: ByteSource, file: string, signal?: Abort
   const folder = rootFolder(directory, file);
   const entry = (name: string) => directory.entries.get(`${folder}/${name}`);
   const pickle = entry('data.pkl') as ZipEntry;
-  if (pickle.byteLength > MAX_PICKLE_BYTES) {
-    const why = `its data.pkl has ${pickle.byteLength} bytes; the limit is ${MAX_PICKLE_BYTES}`;
-    throw new FormatError('CPT_PICKLE_LIMIT', `${file}: ${why}`, { file });
-  }
+  requirePickleSize(pickle.byteLength, file);
   const byteOrder = await readByteOrder(source, directory, entry('byteorder'), file, signal);
   const globals = new Set<string>();
   const storages = new Map<string, PickleStorage>();

@@ -14,12 +14,13 @@ const BATCH = 1000;
 const CODE = Object.fromEntries([...OPCODES].map(([byte, { name }]) => [name, byte])) as Record<string, number>;
 
 /**
- * A protocol-2 pickle of the value, as torch.save writes it and `torch.load(weights_only=True)` accepts it. Its bytes depend on
- * names, shapes and plain values only, so the file can be laid out before any tensor is read.
+ * A pickle of the value: protocol 2 as torch.save writes it and `torch.load(weights_only=True)` accepts it, protocol 4, which names each
+ * string once, as Python writes it by default. Its bytes depend on names, shapes and plain values only, so the file can be laid out
+ * before any tensor is read.
  * @throws InvalidInputError `CPT_INPUT_INVALID` for a value that has no pickle.
  */
-export function serializePickle(root: WritableValue): SerializedPickle {
-  const writer = new PickleWriter();
+export function serializePickle(root: WritableValue, protocol: 2 | 4 = 2): SerializedPickle {
+  const writer = new PickleWriter(protocol);
   writer.root(root);
   return { bytes: writer.output(), tensors: [...writer.storageKeys.keys()] };
 }
@@ -27,10 +28,16 @@ export function serializePickle(root: WritableValue): SerializedPickle {
 class PickleWriter {
   readonly storageKeys = new Map<TorchTensorDeclaration, string>();
   readonly #parts: Uint8Array[] = [];
-  readonly #globals = new Map<string, number>();
+  /** Numbers of what can be named again: globals, and with protocol 4 strings. */
+  readonly #memo = new Map<string, number>();
+  readonly #protocol: 2 | 4;
+
+  constructor(protocol: 2 | 4) {
+    this.#protocol = protocol;
+  }
 
   root(value: WritableValue): void {
-    this.#op('PROTO', [2]);
+    this.#op('PROTO', [this.#protocol]);
     this.#value(value);
     this.#op('STOP');
   }
@@ -59,6 +66,19 @@ class PickleWriter {
     else if (value.kind === 'ordered-dict') {
       this.#orderedDict();
       this.#setItems(value.entries);
+    } else if (value.kind === 'dict') {
+      this.#dict(value.entries);
+    } else if (value.kind === 'call') {
+      this.#global(value.module, value.name);
+      this.#tuple(value.args.length, () => this.#values(value.args));
+      this.#op('REDUCE');
+    } else if (value.kind === 'instance') {
+      this.#global(value.module, value.name);
+      this.#op('EMPTY_TUPLE');
+      this.#op('NEWOBJ');
+      if (value.state === undefined) return;
+      this.#value(value.state);
+      this.#op('BUILD');
     } else {
       this.#global('argparse', 'Namespace');
       this.#op('EMPTY_TUPLE');
@@ -121,12 +141,12 @@ class PickleWriter {
     }
   }
 
-  #dict(entries: readonly (readonly [string | number, WritableValue])[]): void {
+  #dict(entries: readonly (readonly [WritableValue, WritableValue])[]): void {
     this.#op('EMPTY_DICT');
     this.#setItems(entries);
   }
 
-  #setItems(entries: readonly (readonly [string | number, WritableValue])[]): void {
+  #setItems(entries: readonly (readonly [WritableValue, WritableValue])[]): void {
     for (let i = 0; i < entries.length; i += BATCH) {
       this.#op('MARK');
       for (const [key, value] of entries.slice(i, i + BATCH)) {
@@ -140,23 +160,45 @@ class PickleWriter {
   /** Named in full once, then by its memo number. */
   #global(module: string, name: string): void {
     const global = `${module}\n${name}\n`;
-    const known = this.#globals.get(global);
-    if (known !== undefined) {
-      this.#op('BINGET', [known]);
-      return;
+    if (this.#isKnown(global)) return;
+    if (this.#protocol === 4) {
+      this.#string(module);
+      this.#string(name);
+      this.#op('STACK_GLOBAL');
+    } else {
+      this.#op('GLOBAL', Buffer.from(global, 'utf8'));
     }
-    this.#op('GLOBAL', Buffer.from(global, 'utf8'));
-    this.#op('BINPUT', [this.#globals.size]);
-    this.#globals.set(global, this.#globals.size);
+    this.#memoize(global);
   }
 
   #string(text: string): void {
     if (/\p{Surrogate}/u.test(text)) throw invalid('a string holds half a surrogate pair');
+    if (this.#protocol === 4 && this.#isKnown(`"${text}`)) return;
     const utf8 = Buffer.from(text, 'utf8');
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(utf8.byteLength);
-    this.#op('BINUNICODE', length);
+    if (this.#protocol === 4 && utf8.byteLength <= 0xff) {
+      this.#op('SHORT_BINUNICODE', [utf8.byteLength]);
+    } else {
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(utf8.byteLength);
+      this.#op('BINUNICODE', length);
+    }
     this.#parts.push(utf8);
+    if (this.#protocol === 4) this.#memoize(`"${text}`);
+  }
+
+  /** Fetches what stands in the memo. */
+  #isKnown(key: string): boolean {
+    const number = this.#memo.get(key);
+    if (number === undefined) return false;
+    if (number <= 0xff) this.#op('BINGET', [number]);
+    else this.#op('LONG_BINGET', [number, number >> 8, number >> 16, number >> 24]);
+    return true;
+  }
+
+  #memoize(key: string): void {
+    if (this.#protocol === 4) this.#op('MEMOIZE');
+    else this.#op('BINPUT', [this.#memo.size]);
+    this.#memo.set(key, this.#memo.size);
   }
 
   #number(value: number): void {

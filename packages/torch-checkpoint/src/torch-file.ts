@@ -37,6 +37,19 @@ export interface TorchFile {
 /** The pickle of a rank file of a 72B model has some hundred KB. */
 export const MAX_PICKLE_BYTES = 256 * 1024 * 1024;
 
+/** @throws FormatError `CPT_PICKLE_LIMIT` for a pickle that is not to be read into memory. */
+export function requirePickleSize(byteLength: number, file: string): void {
+  if (byteLength <= MAX_PICKLE_BYTES) return;
+  const why = `its pickle has ${byteLength} bytes; the limit is ${MAX_PICKLE_BYTES}`;
+  throw new FormatError('CPT_PICKLE_LIMIT', `${file}: ${why}`, { file });
+}
+
+/** The bytes of a file that is one pickle. @throws FormatError `CPT_PICKLE_LIMIT`. */
+export async function readPickle(source: ByteSource, file: string, signal?: AbortSignal): Promise<Uint8Array> {
+  requirePickleSize(source.byteLength, file);
+  return source.read(0, source.byteLength, signal);
+}
+
 /** Bytes of the file. */
 export interface StoragePlace {
   readonly byteOffset: number;

@@ -76,7 +76,7 @@ describe('what only an attack names', () => {
     ['a name with a space', [proto(4), text('torch._utils'), text('_rebuild_tensor os'), op('STACK_GLOBAL'), STOP]],
     ['a module that is empty at its end', [global('lib.', 'system'), STOP]],
   ];
-  it.each(attacks)('refuses %s', (name, parts) => {
+  it.each(attacks)('rows 1, 2: refuses %s', (name, parts) => {
     const error = refusal(...parts);
     expect(error.code).toBe('CPT_PICKLE_FORBIDDEN_GLOBAL');
     if (/^[\w.]+$/.test(name)) expect(error.message).toContain(name);
@@ -88,7 +88,7 @@ describe('what only an attack names', () => {
     );
   });
 
-  it('sees through names put together on the stack, from the memo, and over decoys', () => {
+  it('row 3: sees through names put together on the stack, from the memo, and over decoys', () => {
     const decoy = [text('collections'), op('BINPUT', 0), op('POP'), text('OrderedDict'), op('BINPUT', 1), op('POP')];
     const real = [text('os'), op('BINPUT', 0), op('POP'), text('system'), op('BINPUT', 1), op('POP')];
     const parts = [proto(4), ...decoy, ...real, op('BINGET', 0), op('BINGET', 1), op('STACK_GLOBAL'), STOP];

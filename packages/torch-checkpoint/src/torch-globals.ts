@@ -66,6 +66,19 @@ const BUILDERS: ReadonlyMap<string, Builder> = new Map<string, Builder>([
   ['copy_reg _reconstructor', reconstructed],
 ]);
 
+/** What becomes of a global that a pickle names. */
+export type GlobalKind = 'tensor data' | 'plain data' | 'inert record' | 'refused';
+
+/** What a global that is not refused builds. */
+export function kindOfGlobal(global: string): GlobalKind {
+  const isTensor =
+    TENSOR_BUILDERS.some(([name]) => name === global) || /^torch(\.storage|\.cuda)? \w+Storage$/.test(global);
+  if (isTensor) return 'tensor data';
+  const [module, name = ''] = global.split(' ');
+  if (BUILDERS.has(global) || (module === 'torch' && TORCH_DTYPES.has(name))) return 'plain data';
+  return 'inert record';
+}
+
 /**
  * The value of a named global: a dtype, or the name itself. Nothing is looked up anywhere.
  * @throws FormatError `CPT_PICKLE_FORBIDDEN_GLOBAL` for a name that only an attack would carry.
@@ -105,14 +118,15 @@ export function callGlobal(
     }
   }
   const builder = keywords === undefined || keywords.size === 0 ? BUILDERS.get(global) : undefined;
-  return builder?.(args, context) ?? record(global, args, keywords);
+  return builder?.(args, context) ?? recordOf(global, args, keywords);
 }
 
 /** What a record holds until something is appended or set. */
 export const NO_ITEMS = Object.freeze([]) as unknown as PickleValue[];
 export const NO_ENTRIES: PickleMap = new Map();
 
-function record(global: string, args: PickleValue[], keywords?: PickleMap): PickleRecord {
+/** An instance as the pickle describes it. */
+export function recordOf(global: string, args: PickleValue[], keywords?: PickleMap): PickleRecord {
   const plain: PickleRecord = { kind: 'record', global, args, state: undefined, items: NO_ITEMS, entries: NO_ENTRIES };
   return keywords === undefined || keywords.size === 0 ? plain : { ...plain, keywords };
 }
@@ -121,7 +135,7 @@ function record(global: string, args: PickleValue[], keywords?: PickleMap): Pick
 function enumMember(args: PickleValue[], { refuse }: CallContext): PickleValue {
   const [owner, member] = args;
   if (args.length === 2 && isKind(owner, 'global') && typeof member === 'string' && /^[A-Za-z]\w*$/.test(member)) {
-    return record(owner.global, [member]);
+    return recordOf(owner.global, [member]);
   }
   throw forbidden('builtins getattr', refuse, 'it is not called for a member of an enum');
 }
@@ -129,7 +143,7 @@ function enumMember(args: PickleValue[], { refuse }: CallContext): PickleValue {
 /** `copyreg._reconstructor(Class, object, None)`: an instance in the spelling of protocols 0 and 1. */
 function reconstructed(args: PickleValue[], { refuse }: CallContext): PickleValue {
   const [owner] = args;
-  if (args.length === 3 && isKind(owner, 'global')) return record(owner.global, args.slice(2));
+  if (args.length === 3 && isKind(owner, 'global')) return recordOf(owner.global, args.slice(2));
   throw forbidden('copyreg _reconstructor', refuse, `it is called with ${args.map(describeValue).join(', ')}`);
 }
 

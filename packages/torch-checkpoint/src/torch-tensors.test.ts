@@ -114,7 +114,7 @@ describe('arguments that torch never writes', () => {
     ['a parameter of two', call('torch._utils', '_rebuild_parameter', v2(), op('NEWTRUE'))],
     ['a type that is none', call('torch._tensor', '_rebuild_from_type_v2', int(1), int(2), tuple(), op('NONE'))],
   ];
-  it.each(cases)('%s is refused', (_, bytes) => {
+  it.each(cases)('row 4: %s is refused', (_, bytes) => {
     expect(refusal(bytes, STOP).code).toBe('CPT_PICKLE_TENSOR');
   });
 

@@ -46,7 +46,9 @@ async function write(chunkBytes: number): Promise<Buffer> {
   await writer.start();
   for (let at = 0; at < data.byteLength; at += chunkBytes) await writer.append(data.subarray(at, at + chunkBytes));
   await writer.finish();
-  return Buffer.concat(parts);
+  const file = Buffer.concat(parts);
+  expect(writer.byteLength).toBe(file.byteLength);
+  return file;
 }
 
 describe('TorchFileWriter', () => {

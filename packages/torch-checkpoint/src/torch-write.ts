@@ -1,7 +1,15 @@
 import { InvalidInputError, tensorBytes } from '@pai-cpt/core';
 import { serializePickle } from './pickle.ts';
 import type { TorchTensorDeclaration, WritableValue } from './writable-values.ts';
-import { type ByteSink, DATA_ALIGNMENT, StoredZipWriter } from './zip-write.ts';
+import { type ByteSink, DATA_ALIGNMENT, StoredZipWriter, storedZipLength } from './zip-write.ts';
+
+/** From the first two of these torch can compute the place of each storage instead of asking the directory. */
+const BEFORE = [
+  ['.format_version', '1'],
+  ['.storage_alignment', String(DATA_ALIGNMENT)],
+  ['byteorder', 'little'],
+] as const;
+const AFTER = [['version', '3\n']] as const;
 
 /**
  * Writes a file as torch.save does, without holding it: `start`, then the bytes of all `tensors` in order, cut wherever the
@@ -11,6 +19,8 @@ import { type ByteSink, DATA_ALIGNMENT, StoredZipWriter } from './zip-write.ts';
 export class TorchFileWriter {
   /** Every declaration of `root` once, in the order in which their bytes are due. */
   readonly tensors: readonly TorchTensorDeclaration[];
+  /** Of the whole file. */
+  readonly byteLength: number;
   readonly #zip: StoredZipWriter;
   readonly #folder: string;
   readonly #pickle: Uint8Array;
@@ -24,15 +34,22 @@ export class TorchFileWriter {
     this.#zip = new StoredZipWriter(sink);
     this.#folder = stem;
     this.#pickle = bytes;
+    const text = ([name, content]: readonly [string, string]) => ({
+      name: `${stem}/${name}`,
+      byteLength: Buffer.byteLength(content),
+    });
+    this.byteLength = storedZipLength([
+      { name: `${stem}/data.pkl`, byteLength: bytes.byteLength },
+      ...BEFORE.map(text),
+      ...tensors.map(({ dtype, shape }, at) => ({ name: `${stem}/data/${at}`, byteLength: tensorBytes(shape, dtype) })),
+      ...AFTER.map(text),
+    ]);
   }
 
   /** Writes everything that comes before the tensors. */
   async start(): Promise<void> {
     await this.#zip.entry(`${this.#folder}/data.pkl`, this.#pickle);
-    // From these two torch can compute the place of each storage instead of asking the directory.
-    await this.#text('.format_version', '1');
-    await this.#text('.storage_alignment', String(DATA_ALIGNMENT));
-    await this.#text('byteorder', 'little');
+    for (const [name, text] of BEFORE) await this.#text(name, text);
     await this.#openNext();
   }
 
@@ -56,7 +73,7 @@ export class TorchFileWriter {
       const which = `tensor ${this.#next} of ${this.tensors.length}`;
       throw misuse(`${which} misses ${this.#remaining} bytes`);
     }
-    await this.#text('version', '3\n');
+    for (const [name, text] of AFTER) await this.#text(name, text);
     await this.#zip.finish();
   }
 

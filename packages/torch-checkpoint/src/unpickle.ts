@@ -1,13 +1,23 @@
+import { CptError } from '@pai-cpt/core';
 import { type CallContext, DICT_BYTES, ENTRY_BYTES, LIST_BYTES, RECORD_BYTES, type Refuse } from './call-context.ts';
 import { type Argument, PickleCursor } from './pickle-cursor.ts';
 import { describeValue, isKind, isTuple, type PickleMap, type PickleValue } from './pickle-values.ts';
-import { callGlobal, NO_ENTRIES, NO_ITEMS, resolveGlobal } from './torch-globals.ts';
+import { callGlobal, NO_ENTRIES, NO_ITEMS, recordOf, resolveGlobal } from './torch-globals.ts';
 
 export interface UnpickleOptions {
   /** Turns a persistent id into a value; without it BINPERSID is refused. */
   readonly persistentLoad?: (id: PickleValue, refuse: Refuse) => PickleValue;
   /** Every global that the pickle names is added, as `'module name'`. */
   readonly globals?: Set<string>;
+  /** Takes note of the names of an attack, which then go on as inert names instead of stopping the machine. */
+  readonly audit?: GlobalAudit;
+}
+
+/** What an auditor of globals, `'module name'`, is told. */
+export interface GlobalAudit {
+  name(global: string): void;
+  call(global: string): void;
+  refuse(global: string, why: string): void;
 }
 
 /** A rank file of a 72B model runs some hundred thousand; each costs memory, so they are few enough to fail early. */
@@ -195,11 +205,26 @@ function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value
 
   function pushGlobal(module: string, name: string): void {
     const global = `${module} ${name}`;
-    const value = known.get(global) ?? resolveGlobal(module, name, refuse);
+    options.audit?.name(global);
+    const value =
+      known.get(global) ??
+      unlessForbidden(global, () => resolveGlobal(module, name, refuse), { kind: 'global', global });
     if (!known.has(global)) context.spend(RECORD_BYTES + 2 * global.length);
     known.set(global, value);
     options.globals?.add(global);
     push(value);
+  }
+
+  /** What `build` gives; `inert` where only an attack would ask for it and an auditor is there to be told. */
+  function unlessForbidden(global: string, build: () => PickleValue, inert: PickleValue): PickleValue {
+    try {
+      return build();
+    } catch (error) {
+      const isForbidden = CptError.isInstance(error) && error.code === 'CPT_PICKLE_FORBIDDEN_GLOBAL';
+      if (!options.audit || !isForbidden) throw error;
+      options.audit.refuse(global, error.message);
+      return inert;
+    }
   }
 
   function stackGlobal(): void {
@@ -218,7 +243,12 @@ function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value
     if (!isTuple(args)) throw malformed(`the arguments are ${describeValue(args)}; a tuple is needed`);
     if (keywords !== undefined && !(keywords instanceof Map))
       throw malformed(`keywords are ${describeValue(keywords)}`);
-    const made = callGlobal(callee, args, keywords, context);
+    options.audit?.call(callee.global);
+    const made = unlessForbidden(
+      callee.global,
+      () => callGlobal(callee, args, keywords, context),
+      recordOf(callee.global, args),
+    );
     pushNew(made, Array.isArray(made) ? LIST_BYTES : RECORD_BYTES);
   }
 

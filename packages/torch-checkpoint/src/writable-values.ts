@@ -13,6 +13,9 @@ export type WritableValue =
   | WritableTuple
   | WritableOrderedDict
   | WritableNamespace
+  | WritableDict
+  | WritableInstance
+  | WritableCall
   | WritableDtype
   | TorchTensorDeclaration;
 
@@ -34,6 +37,29 @@ export interface WritableOrderedDict {
 export interface WritableNamespace {
   readonly kind: 'namespace';
   readonly fields: Readonly<Record<string, WritableValue>>;
+}
+
+/** A dict whose keys are not all plain. */
+export interface WritableDict {
+  readonly kind: 'dict';
+  readonly entries: readonly (readonly [WritableValue, WritableValue])[];
+}
+
+/** An object of a class, made without its constructor and given its state. */
+export interface WritableInstance {
+  readonly kind: 'instance';
+  readonly module: string;
+  readonly name: string;
+  /** Undefined for a class without fields. */
+  readonly state: WritableValue | undefined;
+}
+
+/** What a class or a function of a module gives for these arguments. */
+export interface WritableCall {
+  readonly kind: 'call';
+  readonly module: string;
+  readonly name: string;
+  readonly args: readonly WritableValue[];
 }
 
 /** `torch.bfloat16` and its like, as in `args.params_dtype`. */

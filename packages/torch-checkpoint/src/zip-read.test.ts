@@ -153,11 +153,19 @@ describe('readZipDirectory', () => {
     ['a locator to elsewhere', 'CPT_ZIP_DIRECTORY', zipOf([A], { zip64: { at: 0 } })],
     ['an empty file', 'CPT_ZIP_TRUNCATED', new Uint8Array()],
   ];
-  it.each(refused)('refuses %s', async (_, code, bytes) => {
+  const ROWS: Readonly<Record<string, string>> = {
+    CPT_ZIP_PATH: 'row 13',
+    CPT_ZIP_COMPRESSED: 'row 14',
+    CPT_ZIP_ENCRYPTED: 'row 15',
+    CPT_ZIP_DUPLICATE: 'row 15',
+    CPT_ZIP_HEADER_MISMATCH: 'row 15',
+  };
+  const numbered = refused.map(([what, code, bytes]) => [ROWS[code] ?? 'row 16', what, code, bytes] as const);
+  it.each(numbered)('%s: refuses %s', async (_, __, code, bytes) => {
     expect(await refusal(bytes)).toBe(code);
   });
 
-  it('refuses two entries that share bytes', async () => {
+  it('row 16: refuses two entries that share bytes', async () => {
     // The first entry claims the second as part of its data; its local header agrees.
     const second = 30 + B.name.length + B.data.length;
     const first = { ...A, size: 6 + second, packed: 6 + second, crc: 1 };
@@ -197,7 +205,7 @@ describe('readZipDirectory', () => {
 });
 
 describe('checkEntryCrc', () => {
-  it('sees one bit', async () => {
+  it('row 15: sees one bit', async () => {
     const bytes = zipOf([A, B]);
     const entry = (await open(bytes)).entries.get('a/data/0');
     if (!entry) throw new Error('no entry');

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SparseFile } from '../test/sparse-file.ts';
 import { checkEntryCrc, entrySource, readZipDirectory, type ZipEntry } from './zip-read.ts';
-import { StoredZipWriter } from './zip-write.ts';
+import { StoredZipWriter, storedZipLength } from './zip-write.ts';
 
 const collect = () => {
   const parts: Uint8Array[] = [];
@@ -25,6 +25,8 @@ describe('StoredZipWriter', () => {
           const source = bytesSource(new Uint8Array(Buffer.concat(sink.parts)));
           const { entries } = await readZipDirectory(source, 'z');
           expect([...entries.keys()].sort()).toEqual([...list].sort());
+          const sizes = list.map((name, i) => ({ name, byteLength: (data[i] as Uint8Array).byteLength }));
+          expect(storedZipLength(sizes)).toBe(source.byteLength);
           for (const [i, name] of list.entries()) {
             const entry = entries.get(name) as ZipEntry;
             expect(entry.byteOffset % 64).toBe(0);
@@ -47,6 +49,11 @@ describe('StoredZipWriter', () => {
     await writer.finish();
     const { entries } = await readZipDirectory(file, 'z');
     expect(entries.get('big')?.byteLength).toBe(size);
+    const sizes = [
+      { name: 'big', byteLength: size },
+      { name: 'after', byteLength: 4 },
+    ];
+    expect(storedZipLength(sizes)).toBe(file.byteLength);
     const after = entries.get('after') as ZipEntry;
     expect(after.byteOffset % 64).toBe(0);
     await checkEntryCrc(file, after, 'z');

@@ -96,6 +96,18 @@ export class StoredZipWriter {
   }
 }
 
+/** The bytes that a `StoredZipWriter` makes of these entries. */
+export function storedZipLength(entries: readonly { readonly name: string; readonly byteLength: number }[]): number {
+  let offset = 0;
+  let directory = 0;
+  for (const { name, byteLength } of entries) {
+    const entry = { name: new TextEncoder().encode(name), headerOffset: offset, byteLength, crc: 0 };
+    offset += localHeader(entry).byteLength + byteLength + (byteLength > 0 ? descriptor(entry).byteLength : 0);
+    directory += centralHeader(entry).byteLength;
+  }
+  return offset + directory + END64_BYTES + LOCATOR_BYTES + END_BYTES;
+}
+
 function flagsOf(entry: WrittenEntry): number {
   return entry.byteLength > 0 ? FLAG_UTF8 | FLAG_DESCRIPTOR : FLAG_UTF8;
 }

@@ -1,8 +1,10 @@
-import { CptError } from '@pai-cpt/core';
+import { CptError, InvalidInputError } from '@pai-cpt/core';
 import type { ReadInto } from '../checkpoint.ts';
 
 /** The calls that a conversion makes on files, so that a test can let any one of them fail. */
 export interface DiskCalls {
+  /** With its parents. */
+  makeDirectory(path: string): void;
   /** An empty file, or with `a` the end of one. */
   open(path: string, flags: 'w' | 'a'): number;
   /** May write less than all, as write(2) may. @returns the bytes written. */
@@ -11,6 +13,8 @@ export interface DiskCalls {
   sync(fd: number): void;
   close(fd: number): void;
   rename(from: string, to: string): void;
+  /** A file or a directory with all that is in it; nothing happens where there is none. */
+  remove(path: string): void;
   /** Waits until the names in a directory are on the disk. */
   syncDirectory(path: string): void;
   /** How the source is read. */
@@ -57,6 +61,15 @@ export function diskError(path: string, what: string, error: unknown, again = 'r
     `${path}: ${why} (${code}${isFull ? ` on ${what}` : ''}); ${advice}`,
     { file: path, errno: code },
     { cause: error },
+  );
+}
+
+/** The refusal of an output that is there and is another one. */
+export function outputDiffers(path: string, why: string): InvalidInputError {
+  return new InvalidInputError(
+    'CPT_INPUT_OUTPUT_EXISTS',
+    `${path}: ${why}; the output holds something else than this conversion makes; choose an empty directory or replace it with --force`,
+    { file: path },
   );
 }
 

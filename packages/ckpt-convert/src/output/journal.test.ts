@@ -131,11 +131,11 @@ describe('planDigest', () => {
     };
   };
   it('is the same from another mount point, and another one for any other copy', () => {
-    const digest = planDigest(plan('/mnt/a'), '/mnt/a');
-    expect(planDigest(plan('/nas/b'), '/nas/b')).toBe(digest);
+    const digest = planDigest(plan('/mnt/a').outputShards, '/mnt/a');
+    expect(planDigest(plan('/nas/b').outputShards, '/nas/b')).toBe(digest);
     for (const changes of [{ from: 1 }, { byteOffset: 128 }, { name: 'u' }]) {
-      expect(planDigest(plan('/mnt/a', changes), '/mnt/a')).not.toBe(digest);
+      expect(planDigest(plan('/mnt/a', changes).outputShards, '/mnt/a')).not.toBe(digest);
     }
-    expect(sourcePaths(plan('/mnt/a'))).toEqual(['/mnt/a/a.pt']);
+    expect(sourcePaths(plan('/mnt/a').outputShards)).toEqual(['/mnt/a/a.pt']);
   });
 });

@@ -3,14 +3,16 @@
 //   {"journal":1,"plan":"<sha256>","facts":{…},"source":[{"file","bytes","modifiedMs","tailSha256"},…],"outputShards":N,"force":false}
 //   {"shard":{"name","bytes","sha256"}}          appended and synced after the shard itself is on the disk
 //   {"commit":true}                              from here on files take their final names
+//   {"done":true}                                all have them; what remains is to remove this folder
 //
 // A killed process may leave the last line cut; a line counts once its line feed is there.
 
 import { createHash } from 'node:crypto';
 import { relative } from 'node:path';
-import { InvalidInputError } from '@pai-cpt/core';
+import { type Dtype, InvalidInputError, type Shape } from '@pai-cpt/core';
+import type { PlacedShard } from '../checkpoint.ts';
+import type { StridedCopy } from '../copies.ts';
 import type { WrittenFile } from '../execute.ts';
-import type { ConversionPlan } from '../plan.ts';
 
 /** One file of the source as it was when a conversion began. */
 export interface SourceFile {
@@ -40,9 +42,15 @@ export interface Journal {
   readonly finished: ReadonlyMap<string, WrittenFile>;
   /** Some files may have their final names already. */
   readonly isCommitting: boolean;
+  /** All of them have. */
+  readonly isDone: boolean;
 }
 
-export type JournalEntry = JournalStart | { readonly shard: WrittenFile } | { readonly commit: true };
+export type JournalEntry =
+  | JournalStart
+  | { readonly shard: WrittenFile }
+  | { readonly commit: true }
+  | { readonly done: true };
 
 export function serializeEntry(entry: JournalEntry): string {
   return `${JSON.stringify(entry)}\n`;
@@ -61,13 +69,16 @@ export function parseJournal(text: string, path: string): Journal | undefined {
     start: entries[0] as JournalStart,
     finished: new Map(finished),
     isCommitting: entries.some((entry) => 'commit' in entry),
+    isDone: entries.some((entry) => 'done' in entry),
   };
 }
 
 function parseLine(line: string, isFirst: boolean, where: string): JournalEntry {
   try {
     const entry = JSON.parse(line);
-    const isKnown = isFirst ? entry.journal === 1 && Array.isArray(entry.source) : isShard(entry.shard) || entry.commit;
+    const isKnown = isFirst
+      ? entry.journal === 1 && Array.isArray(entry.source)
+      : isShard(entry.shard) || entry.commit || entry.done;
     if (isKnown) return entry;
   } catch {
     // Not JSON, or null: the same answer as for foreign JSON.
@@ -80,7 +91,8 @@ function parseLine(line: string, isFirst: boolean, where: string): JournalEntry 
 }
 
 function isShard(value: Partial<WrittenFile> | undefined): boolean {
-  return typeof value?.name === 'string' && typeof value.bytes === 'number' && typeof value.sha256 === 'string';
+  const isDigest = value?.sha256 === null || typeof value?.sha256 === 'string';
+  return typeof value?.name === 'string' && typeof value.bytes === 'number' && isDigest;
 }
 
 /**
@@ -121,19 +133,32 @@ function changedFacts(before: JournalStart['facts'], now: JournalStart['facts'])
   const names = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   return names
     .filter((name) => before[name] !== now[name])
-    .map((name) => `${name} was ${before[name]}, now ${now[name]}`);
+    .map((name) => `${name} was ${before[name] ?? 'not given'}, now ${now[name] ?? 'not given'}`);
+}
+
+/** A file of weights as far as its bytes are decided: tensors, where they lie, and the copies that fill them. */
+export interface PlannedFile {
+  readonly name: string;
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly dtype: Dtype;
+    readonly sourceDtype?: Dtype;
+    readonly shape: Shape;
+    readonly sources: readonly PlacedShard[];
+    readonly copies: readonly StridedCopy[];
+  }[];
 }
 
 /** Every file that a plan reads, in order of first use. */
-export function sourcePaths({ outputShards }: ConversionPlan): string[] {
-  const tensors = outputShards.flatMap((shard) => shard.tensors);
+export function sourcePaths(files: readonly PlannedFile[]): string[] {
+  const tensors = files.flatMap((file) => file.tensors);
   return [...new Set(tensors.flatMap(({ sources }) => sources.map(({ file }) => file)))];
 }
 
-/** The sha256 of what a plan will write and from where, with paths relative to the checkpoint. */
-export function planDigest({ outputShards }: ConversionPlan, directory: string): string {
-  const digest = createHash('sha256');
-  for (const { name, tensors } of outputShards) {
+/** The sha256 of what a plan will write and from where, with paths relative to the source; `more` is what else decides the bytes. */
+export function planDigest(files: readonly PlannedFile[], directory: string, more = ''): string {
+  const digest = createHash('sha256').update(more);
+  for (const { name, tensors } of files) {
     digest.update(`${name}\n`);
     for (const { name: tensor, dtype, sourceDtype, shape, sources, copies } of tensors) {
       const placed = sources.map((source) => ({ ...source, file: relative(directory, source.file) }));

@@ -54,7 +54,7 @@ describe('the lock of an output', () => {
     });
   });
 
-  it('is taken over from a process that was killed, and not while it lives', async () => {
+  it('row 36: is taken over from a process that was killed, and not while it lives', async () => {
     await withDirectory(async (root) => {
       await withProcess(async (record, kill) => {
         const folder = lockFolder(root);

@@ -3,6 +3,7 @@ import {
   closeSync,
   fdatasyncSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -13,20 +14,24 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { mkdir, open, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
-import type { DiskCalls } from './disk.ts';
+import { setTimeout } from 'node:timers/promises';
+import type { OutputFile } from '../execute.ts';
+import { type DiskCalls, outputDiffers } from './disk.ts';
 import type { SourceFile } from './journal.ts';
 import type { LockFolder, LockRecord } from './lock.ts';
 
 /** The disk as it is. */
 export const nodeDisk: DiskCalls = {
+  makeDirectory: (path) => void mkdirSync(path, { recursive: true }),
   open: openSync,
   write: writeSync,
   sync: fdatasyncSync,
   close: closeSync,
   rename: renameSync,
+  remove: (path) => rmSync(path, { force: true, recursive: true }),
   syncDirectory(path) {
     const fd = openSync(path, 'r');
     try {
@@ -49,15 +54,66 @@ export function namesIn(directory: string): string[] {
   }
 }
 
+export function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
 /** Bytes of a file; undefined when there is none. */
 export function sizeOf(path: string): number | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   return found?.isFile() ? found.size : undefined;
 }
 
+/** The text of a file; undefined when there is none. */
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
 export const readBytes = (path: string): Uint8Array => readFileSync(path);
 
 export const removeFile = (path: string): void => rmSync(path, { force: true });
+
+/** A file of an output that is there already, for one that writes nothing but holds every byte against it. */
+export function openExistingOutput(path: string): OutputFile {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found?.isFile()) throw outputDiffers(path, 'is not there');
+  const fd = openSync(path, 'r');
+  const block = new Uint8Array(1024 * 1024);
+  let position = 0;
+  return {
+    write(bytes) {
+      for (let done = 0; done < bytes.byteLength; ) {
+        const count = readSync(fd, block, 0, Math.min(block.byteLength, bytes.byteLength - done), position);
+        const isSame = Buffer.compare(block.subarray(0, count), bytes.subarray(done, done + count)) === 0;
+        if (count === 0 || !isSame) {
+          closeSync(fd);
+          const end = position + count;
+          throw outputDiffers(
+            path,
+            count === 0 ? `ends at byte ${position}` : `differs between byte ${position} and ${end}`,
+          );
+        }
+        done += count;
+        position += count;
+      }
+    },
+    async finish() {
+      closeSync(fd);
+      if (found.size > position) throw outputDiffers(path, `has ${found.size} bytes instead of ${position}`);
+    },
+  };
+}
+
+/** @throws `signal.reason`. */
+export async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await setTimeout(ms, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+}
 
 /** Makes a directory and its parents. @returns whether it was not there. */
 export async function makeDirectory(path: string): Promise<boolean> {
@@ -146,13 +202,12 @@ export function lockFolder(directory: string): LockFolder {
     },
     async create(number, record) {
       try {
-        await writeFile(pathOf(number), JSON.stringify(record), { flag: 'wx' });
+        await writeNew(pathOf(number), JSON.stringify(record));
         return true;
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if (code === 'ENOENT') await makeDirectory(directory); // its last holder took it away
         if (code === 'EEXIST' || code === 'ENOENT') return false;
-        removeFile(pathOf(number)); // an empty one would count as held for a while
         throw error;
       }
     },
@@ -161,6 +216,29 @@ export function lockFolder(directory: string): LockFolder {
     },
     beginOf,
   };
+}
+
+const WITHOUT_LINKS = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK']);
+
+/**
+ * Makes a file with all of its content, or fails with `EEXIST`. A link gives it its name when it is whole: a process killed between
+ * creating and writing would leave an empty lock that counts as held for two minutes.
+ */
+async function writeNew(path: string, content: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    await writeFile(temporary, content, { flag: 'wx' });
+    await link(temporary, path);
+  } catch (error) {
+    if (!WITHOUT_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    // A mounted bucket has no links.
+    await writeFile(path, content, { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code !== 'EEXIST') removeFile(path);
+      throw cause;
+    });
+  } finally {
+    removeFile(temporary);
+  }
 }
 
 function parseRecord(text: string): LockRecord | undefined {

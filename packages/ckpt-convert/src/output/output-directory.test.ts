@@ -6,9 +6,11 @@ import { withDirectory } from '../../test/tiny-checkpoint.ts';
 import type { JournalStart } from './journal.ts';
 import { nodeDisk } from './node.ts';
 import { openWorkingOutput, requireFinished, WORK_FOLDER } from './output-directory.ts';
+import { isWeights } from './same-output.ts';
 
 const start: JournalStart = { journal: 1, plan: 'p', facts: {}, source: [], outputShards: 1, force: false };
 const last = ['b.safetensors', 'model.safetensors.index.json'];
+const order = { weights: ['b.safetensors'], final: 'model.safetensors.index.json', isStale: isWeights };
 
 async function fill(directory: string) {
   const output = await openWorkingOutput(directory, nodeDisk);
@@ -23,7 +25,7 @@ describe('openWorkingOutput', () => {
       await writeFile(join(root, 'old.safetensors'), '');
       const output = await fill(root);
       expect(await readdir(root)).toEqual([WORK_FOLDER, 'old.safetensors']);
-      await output.commit(last);
+      await output.commit(order);
       await output.close();
       expect((await readdir(root)).sort()).toEqual(['b.safetensors', 'config.json', 'model.safetensors.index.json']);
       expect(await readFile(join(root, 'b.safetensors'), 'utf8')).toBe('b.safetensors');
@@ -34,7 +36,7 @@ describe('openWorkingOutput', () => {
     await withDirectory(async (root) => {
       await mkdir(join(root, 'config.json', 'full'), { recursive: true });
       const output = await fill(root);
-      await expect(output.commit(last)).rejects.toThrow(
+      await expect(output.commit(order)).rejects.toThrow(
         expect.objectContaining({
           code: 'CPT_DISK_FAILED',
           message: expect.stringContaining('config.json: renaming failed'),
@@ -65,8 +67,8 @@ describe('openWorkingOutput', () => {
       const output = await fill(root);
       await writeFile(join(root, WORK_FOLDER, 'lock-2'), '{"pid":1}');
       const lost = expect.objectContaining({ code: 'CPT_INPUT_OUTPUT_LOCKED' });
-      await expect(output.finishShard({ name: 'b.safetensors', bytes: 1, sha256: '' })).rejects.toThrow(lost);
-      await expect(output.commit(last)).rejects.toThrow(lost);
+      await expect(output.finishFile({ name: 'b.safetensors', bytes: 1, sha256: '' })).rejects.toThrow(lost);
+      await expect(output.commit(order)).rejects.toThrow(lost);
       await output.close();
       expect(await readdir(root)).toEqual([WORK_FOLDER]);
       expect(await readdir(join(root, WORK_FOLDER))).toContain('lock-2');

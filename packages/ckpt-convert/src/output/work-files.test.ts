@@ -9,12 +9,13 @@ import { workFiles } from './work-files.ts';
 it('writes, appends and renames', async () => {
   await withDirectory(async (root) => {
     const files = workFiles(root, nodeDisk);
-    files.write('a', 'one');
-    files.append('a', ' two');
-    files.rename(files.path('a'), files.path('b'));
+    const [a, b] = [files.path('a'), files.path('b')];
+    files.write(a, 'one');
+    files.append(a, ' two');
+    files.rename(a, b);
     files.syncDirectory(root);
     expect(await readFile(join(root, 'b'), 'utf8')).toBe('one two');
-    files.write('b', 'short');
+    files.write(b, 'short');
     expect(await readFile(join(root, 'b'), 'utf8')).toBe('short');
   });
 });
@@ -22,7 +23,7 @@ it('writes, appends and renames', async () => {
 it('is synced before it is closed', async () => {
   await withDirectory(async (root) => {
     const disk = faultyDisk();
-    const file = workFiles(root, disk).create('a');
+    const file = workFiles(root, disk).create(join(root, 'a'));
     file.write(Uint8Array.of(1));
     await file.finish();
     expect(disk.calls).toEqual(['open', 'write', 'sync', 'close']);
@@ -41,9 +42,9 @@ it('closes what failures left open, and nothing twice, whatever close says', asy
       },
     };
     const files = workFiles(root, disk);
-    files.create('a');
-    files.create('b');
-    expect(() => files.write('c', 'x')).toThrow('close');
+    files.create(files.path('a'));
+    files.create(files.path('b'));
+    expect(() => files.write(files.path('c'), 'x')).toThrow('close');
     files.closeAll();
     files.closeAll();
     expect(new Set(closed).size).toBe(3);

@@ -1,15 +1,18 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { OutputFile } from '../execute.ts';
 import { type DiskCalls, naming, writeAll } from './disk.ts';
 
-/** The files of one folder, written so that every failure names the file. */
+/** Files below one folder, written so that every failure names the file. All but `path` take paths. */
 export interface WorkFiles {
   path(name: string): string;
-  create(name: string): OutputFile;
+  /** Makes its directory below the folder too. */
+  create(path: string): OutputFile;
   /** A whole file, on the disk when this returns. */
-  write(name: string, content: string | Uint8Array): void;
-  append(name: string, content: string): void;
+  write(path: string, content: string | Uint8Array): void;
+  append(path: string, content: string): void;
   rename(from: string, to: string): void;
+  /** With all that is in it. */
+  remove(path: string): void;
   syncDirectory(path: string): void;
   /** Closes what a failure left open. */
   closeAll(): void;
@@ -17,33 +20,35 @@ export interface WorkFiles {
 
 export function workFiles(folder: string, disk: DiskCalls): WorkFiles {
   const openFiles = new Set<number>();
-  const path = (name: string) => join(folder, name);
-  const open = (name: string, flags: 'w' | 'a') => {
-    const fd = naming(path(name), 'creating the file', () => disk.open(path(name), flags));
+  const open = (path: string, flags: 'w' | 'a') => {
+    const fd = naming(path, 'creating the file', () => disk.open(path, flags));
     openFiles.add(fd);
     return {
-      write: (bytes: Uint8Array) => naming(path(name), 'writing', () => writeAll(disk, fd, bytes, path(name))),
+      write: (bytes: Uint8Array) => naming(path, 'writing', () => writeAll(disk, fd, bytes, path)),
       finish() {
-        naming(path(name), 'flushing to the disk', () => disk.sync(fd));
+        naming(path, 'flushing to the disk', () => disk.sync(fd));
         openFiles.delete(fd);
-        naming(path(name), 'closing', () => disk.close(fd));
+        naming(path, 'closing', () => disk.close(fd));
       },
     };
   };
-  const put = (name: string, flags: 'w' | 'a', content: string | Uint8Array) => {
-    const file = open(name, flags);
+  const put = (path: string, flags: 'w' | 'a', content: string | Uint8Array) => {
+    const file = open(path, flags);
     file.write(Buffer.from(content));
     file.finish();
   };
   return {
-    path,
-    create(name) {
-      const { write, finish } = open(name, 'w');
+    path: (name) => join(folder, name),
+    create(path) {
+      const parent = dirname(path);
+      if (parent !== folder) naming(parent, 'making the directory', () => disk.makeDirectory(parent));
+      const { write, finish } = open(path, 'w');
       return { write, finish: async () => finish() };
     },
-    write: (name, content) => put(name, 'w', content),
-    append: (name, content) => put(name, 'a', content),
+    write: (path, content) => put(path, 'w', content),
+    append: (path, content) => put(path, 'a', content),
     rename: (from, to) => naming(to, 'renaming', () => disk.rename(from, to)),
+    remove: (gone) => naming(gone, 'removing', () => disk.remove(gone)),
     syncDirectory: (directory) => naming(directory, 'flushing to the disk', () => disk.syncDirectory(directory)),
     closeAll() {
       for (const fd of openFiles) {

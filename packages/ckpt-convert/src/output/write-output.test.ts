@@ -1,37 +1,32 @@
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { appendFile, cp, mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { CptError } from '@pai-cpt/core';
 import { describe, expect, it } from 'vitest';
 import { faultyDisk } from '../../test/faulty-disk.ts';
+import { leaveDeadLock, treeOf } from '../../test/folders.ts';
 import { FIXTURES, randomTensors, TINY, withDirectory } from '../../test/tiny-checkpoint.ts';
 import { convertCheckpoint, convertOnDisk } from '../convert.ts';
 import type { ConvertOptions } from '../convert-options.ts';
 import { verifyCheckpoint } from '../verify.ts';
 import { writeMegatronRankFiles } from '../write-torch.ts';
-import { describeProcess } from './node.ts';
 import { readUnfinished, WORK_FOLDER } from './output-directory.ts';
 
 const source = join(FIXTURES, 'qwen2-uneven-first', 'megatron');
 const maxShardBytes = 700;
 const INDEX = 'model.safetensors.index.json';
 
-/** Name → sha256 of everything in a folder. */
-async function contentOf(directory: string): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
-  for (const name of (await readdir(directory)).sort()) {
-    const bytes = await readFile(join(directory, name));
-    found[name] = createHash('sha256').update(bytes).digest('hex');
-  }
-  return found;
+/** Name → sha256 of the files that a reader looks at. */
+async function filesOf(directory: string): Promise<Record<string, string>> {
+  const found = Object.entries(await treeOf(directory));
+  return Object.fromEntries(found.filter(([name]) => !name.startsWith(WORK_FOLDER)));
 }
 
 async function expectedContent(root: string, changes: Partial<ConvertOptions> = {}) {
   const output = join(root, 'expected');
   const disk = faultyDisk();
   const { files } = await convertOnDisk({ source, output, maxShardBytes, ...changes }, disk);
-  return { content: await contentOf(output), files, disk };
+  return { content: await treeOf(output), files, disk };
 }
 
 const shardsOpened = (paths: readonly string[]) =>
@@ -49,14 +44,20 @@ async function interrupt(options: ConvertOptions, files: number): Promise<unknow
   return convertCheckpoint({ maxShardBytes, ...options, signal: abort.signal, onProgress }).catch((error) => error);
 }
 
+/** One rank file of one layer, without padding rows to read: few calls. */
+async function writeSource(root: string): Promise<string> {
+  const model = { ...TINY, layers: 1, vocabSize: 128 };
+  const parallel = { tensorParallelSize: 1, pipelineParallelSize: 1 };
+  const directory = join(root, 'ckpt');
+  const tensors = randomTensors(model, 'BF16');
+  await writeMegatronRankFiles({ directory, iteration: 1, model, parallel, tensors, dtype: 'BF16' });
+  return directory;
+}
+
 describe('a call to the disk that fails', () => {
-  it('leaves a clean error, no finished folder, and what --resume needs, whichever call it is', async () => {
+  it('row 34: leaves a clean error, no finished folder, and what --resume needs, whichever call it is', async () => {
     await withDirectory(async (root) => {
-      const model = { ...TINY, layers: 1, vocabSize: 128 }; // no padding rows to read
-      const parallel = { tensorParallelSize: 1, pipelineParallelSize: 1 };
-      const tensors = randomTensors(model, 'BF16');
-      const source = join(root, 'ckpt');
-      await writeMegatronRankFiles({ directory: source, iteration: 1, model, parallel, tensors, dtype: 'BF16' });
+      const source = await writeSource(root);
       const { content, files, disk } = await expectedContent(root, { source });
       const total = disk.calls.length;
       const seen = { full: 0, failed: 0, resumed: 0 };
@@ -73,14 +74,13 @@ describe('a call to the disk that fails', () => {
         expect(error.message, where).toContain(isRead ? source : output);
         expect(error.message, where).toContain(isRead ? 'model_optim_rng.pt: reading bytes' : '--resume');
         seen[error.code === 'CPT_DISK_FULL' ? 'full' : 'failed']++;
-        // The name that makes a folder whole comes last: only the flush after it can fail with it in place.
-        if (existsSync(join(output, INDEX))) {
-          expect(failing, where).toBe(total);
-          expect(await contentOf(join(output)).catch(() => 'work folder'), where).toBe('work folder');
-        }
+        // The name that makes a folder whole comes after all others: it may be there only when the rest is.
+        const isWhole = existsSync(join(output, INDEX));
+        expect(isWhole, where).toBe(failing > disk.calls.lastIndexOf('rename') + 1);
+        if (isWhole) expect(await filesOf(output), where).toEqual(content);
         const again = faultyDisk();
         const result = await convertOnDisk({ source, output, maxShardBytes, resume: true }, again);
-        expect(await contentOf(output), where).toEqual(content);
+        expect(await treeOf(output), where).toEqual(content);
         expect(result.files, where).toEqual(files);
         const written = [...shardsOpened(faulty.opened), ...shardsOpened(again.opened)];
         expect(written.length, where).toBeLessThanOrEqual(files.length + 1);
@@ -106,7 +106,7 @@ describe('a call to the disk that fails', () => {
     await withDirectory(async (root) => {
       const { content } = await expectedContent(root);
       await convertOnDisk({ source, output: join(root, 'hf'), maxShardBytes }, faultyDisk({ isShort: true }));
-      expect(await contentOf(join(root, 'hf'))).toEqual(content);
+      expect(await treeOf(join(root, 'hf'))).toEqual(content);
     });
   });
 
@@ -137,7 +137,7 @@ describe('an interrupted conversion', () => {
       expect(result.resumed).toBe(true);
       expect(shardsOpened(disk.opened)).toEqual(files.slice(2).map(({ name }) => name));
       expect(result.files).toEqual(files);
-      expect(await contentOf(output)).toEqual(content);
+      expect(await treeOf(output)).toEqual(content);
     });
   });
 
@@ -151,11 +151,11 @@ describe('an interrupted conversion', () => {
       );
       const result = await convertCheckpoint({ source, output, maxShardBytes, force: true });
       expect(result.resumed).toBe(false);
-      expect(await contentOf(output)).toEqual(content);
+      expect(await treeOf(output)).toEqual(content);
     });
   });
 
-  it('counts as not done for who verifies it', async () => {
+  it('row 38: counts as not done for who verifies it', async () => {
     await withDirectory(async (root) => {
       const output = join(root, 'hf');
       await interrupt({ source, output }, 2);
@@ -172,7 +172,7 @@ describe('an interrupted conversion', () => {
       await interrupt({ source, output }, 2);
       await truncate(join(output, WORK_FOLDER, files[1]?.name ?? ''), 100);
       await convertCheckpoint({ source, output, maxShardBytes, resume: true });
-      expect(await contentOf(output)).toEqual(content);
+      expect(await treeOf(output)).toEqual(content);
     });
   });
 
@@ -185,7 +185,7 @@ describe('an interrupted conversion', () => {
       await interrupt({ source, output, resume: true }, 1);
       expect(readUnfinished(output)?.finished.size).toBe(3);
       await convertCheckpoint({ source, output, maxShardBytes, resume: true });
-      expect(await contentOf(output)).toEqual(content);
+      expect(await treeOf(output)).toEqual(content);
     });
   });
 
@@ -193,7 +193,7 @@ describe('an interrupted conversion', () => {
     await withDirectory(async (root) => {
       const output = join(root, 'hf');
       await convertCheckpoint({ source, output, maxShardBytes });
-      const before = await contentOf(output);
+      const before = await treeOf(output);
       const changes = { vocabSize: 12 };
       const { content } = await expectedContent(root, changes);
       await interrupt({ source, output, force: true, ...changes }, 2);
@@ -203,7 +203,7 @@ describe('an interrupted conversion', () => {
       expect(kept).toEqual(before);
       expect((await verifyCheckpoint({ hf: output, against: source })).ok).toBe(true);
       await convertCheckpoint({ source, output, maxShardBytes, resume: true, ...changes });
-      expect(await contentOf(output)).toEqual(content);
+      expect(await treeOf(output)).toEqual(content);
     });
   });
 
@@ -211,28 +211,78 @@ describe('an interrupted conversion', () => {
     await withDirectory(async (root) => {
       const { resumed } = await convertCheckpoint({ source, output: join(root, 'hf'), resume: true });
       expect(resumed).toBe(false);
+      await writeFile(join(root, 'hf', 'model.safetensors'), 'mine');
       await expect(convertCheckpoint({ source, output: join(root, 'hf'), resume: true })).rejects.toThrow(
-        'holds config.json',
+        'holds something else',
       );
     });
   });
 });
 
-it('clears away the folder of one that was killed before its journal began, or after its last rename', async () => {
-  await withDirectory(async (root) => {
-    const output = join(root, 'hf');
-    const leave = async () => {
-      await mkdir(join(output, WORK_FOLDER), { recursive: true });
-      await writeFile(
-        join(output, WORK_FOLDER, 'lock-1'),
-        JSON.stringify({ ...(await describeProcess()), began: '1' }),
-      );
-    };
-    await leave();
-    await convertCheckpoint({ source, output });
-    await leave();
-    await expect(convertCheckpoint({ source, output, resume: true })).rejects.toThrow('holds config.json');
-    expect(await readdir(output)).toEqual(['config.json', 'model.safetensors']);
+describe('a conversion that was killed', () => {
+  const leaveLock = (output: string) => leaveDeadLock(join(output, WORK_FOLDER));
+
+  it('row 33: at any call to the disk goes on to the same folder, and leaves nothing else in it', async () => {
+    await withDirectory(async (root) => {
+      const source = await writeSource(root);
+      const maxShardBytes = 3000;
+      const { content, files, disk } = await expectedContent(root, { source, maxShardBytes });
+      const total = disk.calls.length;
+      const changes = disk.calls.flatMap((call, at) => (call === 'read' ? [] : [at + 1]));
+      for (const failing of changes) {
+        const output = join(root, `out-${failing}`);
+        const where = `call ${failing} of ${total}, ${disk.calls[failing - 1]}`;
+        const killed = faultyDisk({ failing, isKilled: true });
+        await expect(convertOnDisk({ source, output, maxShardBytes }, killed), where).rejects.toThrow();
+        await leaveLock(output);
+        const again = faultyDisk();
+        const result = await convertOnDisk({ source, output, maxShardBytes, resume: true }, again);
+        expect(await treeOf(output), where).toEqual(content);
+        expect(result.files, where).toEqual(files);
+        const written = shardsOpened(killed.opened).length + shardsOpened(again.opened).length;
+        expect(written, where).toBeLessThanOrEqual(files.length + 1);
+        await rm(output, { recursive: true });
+      }
+    });
+  });
+
+  it('behind its last rename is finished for --resume, and in the way of a plain run that tidies up all the same', async () => {
+    await withDirectory(async (root) => {
+      const { content, files, disk } = await expectedContent(root);
+      const renamed = disk.calls.lastIndexOf('rename') + 1;
+      for (let failing = renamed + 1; failing <= disk.calls.length; failing++) {
+        const output = join(root, 'hf');
+        const killed = faultyDisk({ failing, isKilled: true });
+        await expect(convertOnDisk({ source, output, maxShardBytes }, killed)).rejects.toThrow();
+        await leaveLock(output);
+        await cp(output, join(root, 'plain'), { recursive: true });
+        const plain = convertCheckpoint({ source, output: join(root, 'plain'), maxShardBytes });
+        const isNoted = failing > disk.calls.indexOf('open', renamed) + 2; // opened, written
+        await expect(plain).rejects.toThrow(isNoted ? 'plain: holds config.json' : 'go on with --resume');
+        if (isNoted) expect(await treeOf(join(root, 'plain'))).toEqual(content);
+        const again = faultyDisk();
+        const result = await convertOnDisk({ source, output, maxShardBytes, resume: true }, again);
+        expect(result).toMatchObject({ resumed: true, files });
+        expect(shardsOpened(again.opened)).toEqual([]);
+        expect(await treeOf(output)).toEqual(content);
+        await rm(output, { recursive: true });
+        await rm(join(root, 'plain'), { recursive: true });
+      }
+    });
+  });
+
+  it('with nothing but its lock left is cleared away, whatever is asked', async () => {
+    await withDirectory(async (root) => {
+      const output = join(root, 'hf');
+      await leaveLock(output);
+      const { files } = await convertCheckpoint({ source, output });
+      await leaveLock(output);
+      await expect(convertCheckpoint({ source, output })).rejects.toThrow('holds config.json, model.safetensors');
+      expect(await readdir(output)).toEqual(['config.json', 'model.safetensors']);
+      await leaveLock(output);
+      expect(await convertCheckpoint({ source, output, resume: true })).toMatchObject({ resumed: true, files });
+      expect(await readdir(output)).toEqual(['config.json', 'model.safetensors']);
+    });
   });
 });
 
@@ -252,13 +302,13 @@ describe('--resume is refused', () => {
     await withDirectory(async (root) => {
       await cp(source, join(root, 'ckpt'), { recursive: true, preserveTimestamps: true });
       await interrupt({ source: join(root, 'ckpt'), output: join(root, 'hf') }, 2);
-      const before = await contentOf(join(root, 'hf', WORK_FOLDER));
+      const before = await treeOf(join(root, 'hf', WORK_FOLDER));
       await body(root, join(root, 'ckpt', 'iter_0000007', 'mp_rank_01_001', 'model_optim_rng.pt'));
-      expect(await contentOf(join(root, 'hf', WORK_FOLDER))).toEqual(before);
+      expect(await treeOf(join(root, 'hf', WORK_FOLDER))).toEqual(before);
     });
   }
 
-  it('for a rank file with another time', async () => {
+  it('row 35: for a rank file with another time', async () => {
     await begun(async (root, rankFile) => {
       await utimes(rankFile, 1, 1);
       await expect(refused(root)).rejects.toThrow(mismatch('mp_rank_01_001/model_optim_rng.pt was modified'));
@@ -334,6 +384,6 @@ it('goes on after a commit that was cut: files under final names are not written
     const again = faultyDisk();
     const { resumed } = await convertOnDisk({ source, output, maxShardBytes, resume: true }, again);
     expect([resumed, shardsOpened(again.opened)]).toEqual([true, []]);
-    expect(await contentOf(output)).toEqual(content);
+    expect(await treeOf(output)).toEqual(content);
   });
 });

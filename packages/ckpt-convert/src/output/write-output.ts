@@ -1,72 +1,101 @@
 import { InvalidInputError } from '@pai-cpt/core';
-import { buildIndex, INDEX_FILE } from '@pai-cpt/safetensors';
-import type { ReadInto } from '../checkpoint.ts';
-import { type ExecuteOptions, executePlan, type WrittenFile } from '../execute.ts';
-import type { HfFiles } from '../hf-files.ts';
-import type { ConversionPlan } from '../plan.ts';
+import type { ExecuteOptions, WrittenFile } from '../execute.ts';
+import { VERIFICATION_FILE } from '../verification-record.ts';
 import { type DiskCalls, namingReads } from './disk.ts';
-import { changedSource, type JournalStart, planDigest, requireSameWork, sourcePaths } from './journal.ts';
-import { identifySource, readBytes } from './node.ts';
-import { openWorkingOutput } from './output-directory.ts';
+import { changedSource, type JournalStart, requireSameWork } from './journal.ts';
+import { identifySource } from './node.ts';
+import { openWorkingOutput, type WorkingOutput } from './output-directory.ts';
+import { contentsOf, type OutputJob } from './output-job.ts';
+import type { PartResult } from './parts.ts';
+import { requireSameOutput } from './same-output.ts';
+import { writePart } from './write-part.ts';
 
-export interface OutputJob {
-  readonly directory: string;
-  readonly plan: ConversionPlan;
-  readonly hfFiles: HfFiles;
-  readonly readInto: ReadInto;
-  /** The checkpoint's own directory. */
-  readonly source: string;
-  /** Options that a refusal to resume can name. */
-  readonly facts: JournalStart['facts'];
-  readonly force: boolean;
-  readonly resume: boolean;
+export interface WrittenOutput {
+  readonly files: WrittenFile[];
+  readonly resumed: boolean;
+  readonly part?: PartResult;
 }
 
 /**
- * Writes a planned folder. What a killed run finished is taken over with `resume` and thrown away with `force`.
- * @throws CptError `CPT_DISK_FULL`, `CPT_DISK_FAILED`, `CPT_INPUT_OUTPUT_LOCKED`; InvalidInputError `CPT_INPUT_RESUME_MISMATCH`.
+ * Writes a planned output, or one part of it. What a killed run finished is taken over with `resume` and thrown away with `force`.
+ * @throws CptError `CPT_DISK_FULL`, `CPT_DISK_FAILED`, `CPT_INPUT_OUTPUT_LOCKED`; InvalidInputError `CPT_INPUT_RESUME_MISMATCH`,
+ * `CPT_INPUT_OUTPUT_EXISTS`.
  */
 export async function writeOutput(
   job: OutputJob,
   disk: DiskCalls,
-  options: ExecuteOptions,
-): Promise<{ files: WrittenFile[]; resumed: boolean }> {
-  const { plan, directory, force, facts } = job;
-  const { outputShards } = plan;
-  const identify = () => sourcePaths(plan).map((path) => identifySource(path, job.source));
-  const start: JournalStart = {
-    journal: 1,
-    plan: planDigest(plan, job.source),
-    facts,
-    source: identify(),
-    outputShards: outputShards.length,
-    force,
-  };
-  const output = await openWorkingOutput(directory, disk);
+  options: ExecuteOptions = {},
+): Promise<WrittenOutput> {
+  if (job.part) return writePart(job, job.part, disk, options);
+  const names = new Set(job.weights.map(({ name }) => name));
+  if (job.isFilled) return { files: await requireSame(job, names, disk, options), resumed: true };
+  const start = startOf(job);
+  const output = await openWorkingOutput(job.directory, disk);
   try {
     const resumed = job.resume && output.begun !== undefined;
-    if (resumed && output.begun) requireSameWork(output.begun.start, start, directory);
+    if (resumed && output.begun) requireSameWork(output.begun.start, start, job.directory);
     const finished = await output.start(start, resumed);
-    const io = { readInto: namingReads(disk.reads(job.readInto)), createOutput: output.createOutput };
-    const files = await executePlan(outputShards, io, { ...options, finished, onFile: output.finishShard });
-    requireUnchanged(changedSource(start.source, identify()), directory);
-    for (const { name, content } of job.hfFiles.contents) await output.addFile(name, content);
-    for (const { name, from } of job.hfFiles.copies) await output.addFile(name, readBytes(from));
-    if (files.length > 1) await output.addFile(INDEX_FILE, buildIndex(outputShards));
+    const files = await makeWeights(job, names, output, disk, { ...options, finished });
+    requireUnchanged(job, start);
     options.signal?.throwIfAborted();
-    await output.commit([...files.map(({ name }) => name), INDEX_FILE]);
+    await commitOutput(job, output);
     return { files, resumed };
   } finally {
     await output.close();
   }
 }
 
+/** What a conversion is of, by the source as it is now. */
+export function startOf(job: OutputJob): JournalStart {
+  const { plan, facts, weights, force } = job;
+  return { journal: 1, plan, facts, source: identify(job), outputShards: weights.length, force };
+}
+
+const identify = ({ sourceFiles, source }: OutputJob) => sourceFiles.map((path) => identifySource(path, source));
+
+export function makeWeights(
+  job: OutputJob,
+  names: ReadonlySet<string>,
+  output: WorkingOutput,
+  disk: DiskCalls,
+  options: ExecuteOptions,
+): Promise<WrittenFile[]> {
+  const { createOutput, folder } = output;
+  const io = { readInto: namingReads(disk.reads(job.readInto)), createOutput, folder };
+  return job.make(names, io, { ...options, onFile: output.finishFile });
+}
+
+/** Writes what stands beside the weights, and gives everything its final name. */
+export async function commitOutput(job: OutputJob, output: WorkingOutput): Promise<void> {
+  for (const [name, content] of contentsOf(job)) await output.addFile(name, content);
+  const weights = job.weights.map(({ name }) => name);
+  // What was verified are the weights that were there before.
+  const isStale = (name: string) => job.isStale(name) || name === VERIFICATION_FILE;
+  await output.commit({ weights, final: job.final.name, isStale });
+}
+
+/** Holds `names` of an output that is there against what they would be. */
+export function requireSame(
+  job: OutputJob,
+  names: ReadonlySet<string>,
+  disk: DiskCalls,
+  options: ExecuteOptions,
+): Promise<WrittenFile[]> {
+  return requireSameOutput(job.directory, {
+    contents: contentsOf(job),
+    weights: job.weights,
+    isStale: job.isStale,
+    make: (createOutput) => job.make(names, { readInto: namingReads(disk.reads(job.readInto)), createOutput }, options),
+  });
+}
+
 /** A training run that overwrote its checkpoint meanwhile gives files of two iterations. */
-function requireUnchanged(changes: readonly string[], directory: string): void {
+export function requireUnchanged(job: OutputJob, start: JournalStart): void {
+  const changes = changedSource(start.source, identify(job));
   if (changes.length === 0) return;
   throw new InvalidInputError(
     'CPT_INPUT_RESUME_MISMATCH',
-    `${directory}: the source changed while it was converted: ${changes.slice(0, 3).join('; ')}; start over with --force`,
-    { file: directory, differences: changes },
+    `${job.directory}: the source changed while it was converted: ${changes.slice(0, 3).join('; ')}; start over with --force`,
+    { file: job.directory, differences: changes },
   );
 }

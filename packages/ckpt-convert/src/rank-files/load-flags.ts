@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../model-config.ts';
 import type { RankGrid } from '../rank-grid.ts';
 import type { LayerSpec } from '../rank-plan.ts';
+import type { CheckpointFormat } from './plan-files.ts';
 
 /** Megatron's arguments that must fit the files; there is no optimizer and no random state in them. */
 export function loadFlags(input: {
@@ -9,8 +10,9 @@ export function loadFlags(input: {
   grid: RankGrid;
   spec: LayerSpec;
   vocabMultiple: number;
+  format: CheckpointFormat;
 }): string[] {
-  const { output, model, grid, spec, vocabMultiple } = input;
+  const { output, model, grid, spec, vocabMultiple, format } = input;
   const { tensorParallelSize, pipelineParallelSize, virtualStages = 1, firstStageLayers, lastStageLayers } = grid;
   const perChunk = model.layers / (pipelineParallelSize * virtualStages);
   const isEven = firstStageLayers === undefined && lastStageLayers === undefined;
@@ -21,7 +23,7 @@ export function loadFlags(input: {
     `--load ${output}`,
     '--no-load-optim',
     '--no-load-rng',
-    '--ckpt-format torch',
+    `--ckpt-format ${format}`,
     `--transformer-impl ${spec === 'te' ? 'transformer_engine' : 'local'}`,
     `--tensor-model-parallel-size ${tensorParallelSize}`,
     `--pipeline-model-parallel-size ${pipelineParallelSize}`,

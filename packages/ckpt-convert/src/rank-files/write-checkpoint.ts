@@ -1,28 +1,26 @@
-import { join, relative } from 'node:path';
-import { type Dtype, tensorBytes } from '@pai-cpt/core';
+import type { Dtype } from '@pai-cpt/core';
 import type { WritableValue } from '@pai-cpt/torch-checkpoint';
 import { type CastOptions, writtenDtype } from '../cast.ts';
 import type { ParallelLayout, ReadInto } from '../checkpoint.ts';
+import type { DigestKind } from '../digest/digests.ts';
+import { type Estimate, estimateOutput } from '../estimate.ts';
 import type { Progress, WrittenFile } from '../execute.ts';
 import type { GlobalParameter } from '../global-parameters.ts';
 import type { HfFiles } from '../hf-files.ts';
-import { iterationDirectoryName } from '../locate-checkpoint.ts';
 import { argsOf } from '../megatron-args.ts';
 import type { ModelConfig } from '../model-config.ts';
-import { type ResourceUse, writeTextFile } from '../node.ts';
+import { type ResourceUse, startMeter } from '../node.ts';
+import type { DiskCalls } from '../output/disk.ts';
+import { planDigest, sourcePaths } from '../output/journal.ts';
+import type { OutputJob } from '../output/output-job.ts';
+import type { Part, PartResult } from '../output/parts.ts';
+import { writeOutput } from '../output/write-output.ts';
 import { type RankGrid, requireDivisible } from '../rank-grid.ts';
-import { type LayerSpec, type PadFill, planRankFile } from '../rank-plan.ts';
-import {
-  allRanks,
-  commitCheckpoint,
-  paddedVocabSize,
-  rankFileHead,
-  rankFilePath,
-  VOCAB_MULTIPLE,
-} from '../write-torch.ts';
+import type { LayerSpec, PadFill } from '../rank-plan.ts';
+import { paddedVocabSize, rankFileHead, VOCAB_MULTIPLE } from '../write-torch.ts';
+import { checkpointOutput, serializeHead } from './checkpoint-output.ts';
 import { loadFlags } from './load-flags.ts';
-import { copyIntoPlace, openPendingDirectory } from './node.ts';
-import { writeStage } from './write-stage.ts';
+import { type CheckpointFormat, planFiles } from './plan-files.ts';
 
 /** What the commands that write rank files have in common. */
 export interface GridOptions extends CastOptions {
@@ -34,8 +32,18 @@ export interface GridOptions extends CastOptions {
   /** Megatron's `--make-vocab-size-divisible-by`; default 128, or for a reshard what the source has. */
   readonly vocabMultiple?: number;
   readonly padFill?: PadFill;
+  /** Default `torch`: one file a rank. */
+  readonly format?: CheckpointFormat;
+  /** Default sha256. */
+  readonly digest?: DigestKind;
   /** Replaces the iteration that the output holds. */
   readonly force?: boolean;
+  /** Goes on with an unfinished conversion of the same source with the same options, if there is one. */
+  readonly resume?: boolean;
+  /** Writes this part only; others write the rest, on other machines perhaps, and the last one to end makes the output whole. */
+  readonly part?: Part;
+  /** Stops after the plan; nothing is written. */
+  readonly dryRun?: boolean;
   onProgress?(progress: Progress): void;
   readonly signal?: AbortSignal;
 }
@@ -54,10 +62,19 @@ export interface RankFilesResult extends ResourceUse {
   readonly notes: readonly string[];
   /** What Megatron must be given to load this. */
   readonly loadFlags: readonly string[];
-  readonly resumed: false;
+  /** Took over what an earlier run had finished. */
+  readonly resumed: boolean;
+  /** After a dry run: files, bytes, memory and time. */
+  readonly estimate?: Estimate;
+  /** With `part`: which one this was, and whether all are done. */
+  readonly part?: PartResult;
 }
 
 export interface CheckpointContent {
+  /** The source's own directory. */
+  readonly source: string;
+  readonly facts: OutputJob['facts'];
+  readonly isFilled: boolean;
   readonly model: ModelConfig;
   readonly iteration: number | 'release';
   readonly spec: LayerSpec;
@@ -71,12 +88,13 @@ export interface CheckpointContent {
 }
 
 /**
- * Writes a whole checkpoint. The iteration's directory is made under a hidden name and renamed when all rank files are on the
- * disk; the tracker file, which makes it the one that is loaded, comes last.
+ * Writes a whole checkpoint, or a part of it. The iteration's directory is made in the folder of work and renamed when all of its files
+ * are on the disk; the tracker file, which makes it the one that is loaded, comes last.
+ * @throws the errors of `writeOutput`.
  */
-export async function writeCheckpoint(content: CheckpointContent, options: GridOptions) {
+export async function writeCheckpoint(content: CheckpointContent, options: GridOptions, disk: DiskCalls) {
   const { model, iteration, parameters, spec } = content;
-  const { output, parallel: grid, padFill = 'repeat' } = options;
+  const { output, parallel: grid, padFill = 'repeat', format = 'torch' } = options;
   const vocabMultiple = options.vocabMultiple ?? content.vocabMultiple ?? VOCAB_MULTIPLE;
   requireDivisible(model, grid);
   for (const [name, { dtype }] of parameters) writtenDtype(name, dtype, options);
@@ -94,55 +112,52 @@ export async function writeCheckpoint(content: CheckpointContent, options: GridO
     dtype,
     iteration: iterationNumber,
   });
-  const head = rankFileHead({ ...content.args, ...own, ...sequenceLength(content.args) }, iterationNumber);
+  const args = { ...content.args, ...own, ...sequenceLength(content.args), ckpt_format: format };
+  const head = rankFileHead(args, iterationNumber);
   const planOptions = { model, grid, spec, padFill, paddedVocabSize: paddedRows, dtype: options.dtype };
-  const plans = allRanks(grid).map(({ tensorRank, pipelineStage }) =>
-    planRankFile(planOptions, parameters, tensorRank, pipelineStage),
-  );
-  const totalBytes = plans
-    .flatMap(({ chunks }) => chunks.flatMap(({ tensors }) => tensors))
-    .reduce((sum, tensor) => sum + tensorBytes(tensor.shape, tensor.dtype), 0);
-  const directoryName = iteration === 'release' ? 'release' : iterationDirectoryName(iteration);
-  const pending = await openPendingDirectory(join(output, directoryName));
-  const files: WrittenFile[] = [];
-  let doneBytes = 0;
-  const nameOf = (path: string) => join(directoryName, relative(pending.path, path));
-  const io = {
-    readInto: content.readInto,
-    onBytes(bytes: number, path: string) {
-      doneBytes += bytes;
-      options.onProgress?.({ doneBytes, totalBytes, file: nameOf(path) });
-    },
-    ...(options.signal && { signal: options.signal }),
+  const planned = await planFiles(format, planOptions, parameters, head);
+  const { part } = options;
+  const work = checkpointOutput(planned, iteration, companions);
+  const job: OutputJob = {
+    ...work,
+    plan: planDigest(work.planned, content.source, serializeHead(head)),
+    sourceFiles: sourcePaths(work.planned),
+    ...{ directory: output, source: content.source, readInto: content.readInto },
+    facts: { ...content.facts, iteration, ...factsOf(options, paddedRows) },
+    ...{ force: options.force === true, resume: options.resume === true, isFilled: content.isFilled },
+    ...(part && { part }),
   };
-  try {
-    for (let stage = 0; stage < grid.pipelineParallelSize; stage++) {
-      const targets = plans
-        .filter(({ pipelineStage }) => pipelineStage === stage)
-        .map((plan) => ({ path: rankFilePath(pending.path, plan.tensorRank, stage, grid), plan, head }));
-      const written = await writeStage(targets, io);
-      files.push(...written.map(({ path, bytes, sha256 }) => ({ name: nameOf(path), bytes, sha256 })));
-    }
-    await pending.commit();
-  } finally {
-    await pending.discard();
-  }
-  for (const { name, content: text } of companions?.contents ?? []) await writeTextFile(join(output, name), text);
-  for (const { name, from } of companions?.copies ?? []) await copyIntoPlace(from, join(output, name));
-  await commitCheckpoint(output, iteration);
+  const estimate = () => estimateOutput(work.planned, { ...startMeter()(), ...(part && { part }) });
+  const written = options.dryRun
+    ? { files: [], resumed: false, estimate: estimate() }
+    : await writeOutput(job, disk, options);
   const { tensorParallelSize, pipelineParallelSize, virtualStages = 1 } = grid;
   return {
     tensors: parameters.size,
-    bytes: totalBytes,
-    files,
+    bytes: job.weights.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    ...written,
     iteration,
     model,
     parallel: { tensorParallelSize, pipelineParallelSize, virtualStages },
     paddedVocabSize: paddedRows,
     patches: companions?.patches ?? [],
-    loadFlags: loadFlags({ output, model, grid, spec, vocabMultiple }),
-    resumed: false as const,
+    loadFlags: loadFlags({ output, model, grid, spec, vocabMultiple, format }),
   };
+}
+
+/** What tells one conversion from another, in the user's words. */
+function factsOf(options: GridOptions, paddedRows: number): Record<string, string | number> {
+  const { tensorParallelSize, pipelineParallelSize, virtualStages, firstStageLayers, lastStageLayers } =
+    options.parallel;
+  const { spec, padFill, format = 'torch', dtype, digest } = options;
+  const facts = {
+    ...{ tp: tensorParallelSize, pp: pipelineParallelSize, vpp: virtualStages, first: firstStageLayers },
+    ...{ last: lastStageLayers, spec, padFill, format, dtype, paddedRows },
+    digest: digest === 'none' ? digest : undefined,
+  };
+  return Object.fromEntries(
+    Object.entries(facts).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
 }
 
 /** How long the sequences of the run were; `args` made from a model alone can only say how long they may be. */

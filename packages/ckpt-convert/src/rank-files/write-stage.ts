@@ -1,59 +1,52 @@
-import { createHash } from 'node:crypto';
-import { castDtype } from '@pai-cpt/core';
-import {
-  orderedDict,
-  TorchFileWriter,
-  type TorchTensorDeclaration,
-  tensorDeclaration,
-  type WritableValue,
-} from '@pai-cpt/torch-checkpoint';
+import { castElements } from '../cast.ts';
 import type { ReadInto } from '../checkpoint.ts';
-import { breather, fillTile, TILE_BYTES, tilesOf } from '../execute.ts';
-import type { RankFilePlan, RankTensor } from '../rank-plan.ts';
-import { openPendingFile, type PendingFile } from './node.ts';
+import type { DigestKind, Digests } from '../digest/digests.ts';
+import { openDigests } from '../digest/node.ts';
+import { breather, fillTile, type OutputFile, TILE_BYTES, tilesOf } from '../execute.ts';
+import type { RankTensor } from '../rank-plan.ts';
+import { type TorchPart, TorchPartsWriter } from './torch-parts.ts';
 
-/** One rank file to be made, and what stands beside the model in it. */
-export interface RankFileTarget {
+/** One file to be made. */
+export interface StageFile {
+  /** What `createOutput` is asked for. */
   readonly path: string;
-  readonly plan: RankFilePlan;
-  /** `args`, `checkpoint_version`, `iteration`: everything before the model. */
-  readonly head: readonly (readonly [string, WritableValue])[];
+  readonly parts: readonly TorchPart[];
 }
 
 export interface StageIo {
   readInto: ReadInto;
+  createOutput(path: string): Promise<OutputFile>;
   /** Called before a tensor is read, for sources that are not files. */
   prepare?(tensor: RankTensor): Promise<void>;
   onBytes?(bytes: number, path: string): void;
+  /** Default sha256. */
+  readonly digest?: DigestKind;
   readonly signal?: AbortSignal;
 }
 
 export interface WrittenRankFile {
   readonly path: string;
   readonly bytes: number;
-  readonly sha256: string;
+  readonly sha256: string | null;
 }
-
-const RANK_FILE_STEM = 'model_optim_rng';
 
 /**
  * Writes the rank files of one pipeline stage together, tensor by tensor: a column split reads every row of the source for each
- * rank, and side by side all ranks but the first find it in the page cache. Memory is two buffers of 4 MiB and one for a cast.
- * @throws `signal.reason` between two tiles; no file of the stage is left then.
+ * rank, and side by side all ranks but the first find it in the page cache. Memory is a few buffers of 2 MiB and one for a cast.
+ * @throws `signal.reason` between two tiles; the files of the stage are not finished then.
  */
-export async function writeStage(targets: readonly RankFileTarget[], io: StageIo): Promise<WrittenRankFile[]> {
+export async function writeStage(targets: readonly StageFile[], io: StageIo): Promise<WrittenRankFile[]> {
   const onTile = await breather(io.signal);
   const files: OpenRankFile[] = [];
+  const digests = openDigests(io.digest ?? 'sha256', targets.reduce(addBytes, 0), TILE_BYTES);
   try {
-    for (const target of targets) files.push(await openRankFile(target));
-    const buffers = { tile: new Uint8Array(TILE_BYTES), window: new Uint8Array(TILE_BYTES) };
-    const tensorsOf = ({ plan }: RankFileTarget) => plan.chunks.flatMap(({ tensors }) => tensors);
-    const lists = targets.map(tensorsOf);
-    for (const [number, first] of (lists[0] ?? []).entries()) {
-      await io.prepare?.(first);
-      for (const [at, file] of files.entries()) {
-        const tensor = (lists[at] as RankTensor[])[number] as RankTensor;
-        for (const bytes of tensorTiles(tensor, buffers, io.readInto)) {
+    for (const target of targets) files.push(await openRankFile(target, io, digests));
+    const window = new Uint8Array(TILE_BYTES);
+    for (const round of roundsOf(targets)) {
+      await io.prepare?.((round[0] as RoundEntry).tensor);
+      for (const { at, tensor } of round) {
+        const file = files[at] as OpenRankFile;
+        for await (const bytes of tensorTiles(tensor, digests, window, io.readInto)) {
           await file.writer.append(bytes);
           io.onBytes?.(bytes.byteLength, file.path);
           await onTile();
@@ -61,65 +54,78 @@ export async function writeStage(targets: readonly RankFileTarget[], io: StageIo
       }
     }
     for (const file of files) await file.writer.finish();
-    for (const file of files) await file.pending.commit();
-    return files.map(({ path, size, digest }) => ({ path, bytes: size.bytes, sha256: digest.digest('hex') }));
+    for (const file of files) await file.output.finish();
+    const written: WrittenRankFile[] = [];
+    for (const { path, size } of files) written.push({ path, bytes: size.bytes, sha256: await digests.finish(path) });
+    return written;
   } finally {
-    for (const file of files) await file.pending.discard();
+    await digests.close();
+  }
+}
+
+interface RoundEntry {
+  /** Index of the file. */
+  readonly at: number;
+  readonly tensor: RankTensor;
+}
+
+/** The tensors of all files, those of one name together: a distributed checkpoint has some of them on the first rank only. */
+function* roundsOf(targets: readonly StageFile[]): Generator<RoundEntry[]> {
+  const lists = targets.map(({ parts }) => parts.flatMap(({ tensors }) => tensors));
+  const done = lists.map(() => 0);
+  for (;;) {
+    const [next] = lists.flatMap((list, at) => list[done[at] as number] ?? []);
+    if (!next) return;
+    yield lists.flatMap((list, at) => {
+      const from = done[at] as number;
+      const length = list.slice(from).findIndex(({ localName }) => localName !== next.localName);
+      const to = length < 0 ? list.length : from + length;
+      done[at] = to;
+      return list.slice(from, to).map((tensor) => ({ at, tensor }));
+    });
   }
 }
 
 interface OpenRankFile {
   readonly path: string;
-  readonly pending: PendingFile;
-  readonly writer: TorchFileWriter;
-  readonly digest: ReturnType<typeof createHash>;
+  readonly output: OutputFile;
+  readonly writer: TorchPartsWriter;
   readonly size: { bytes: number };
 }
 
-async function openRankFile({ path, plan, head }: RankFileTarget): Promise<OpenRankFile> {
-  const pending = await openPendingFile(path);
-  const digest = createHash('sha256');
+async function openRankFile({ path, parts }: StageFile, io: StageIo, digests: Digests): Promise<OpenRankFile> {
+  const output = await io.createOutput(path);
   const size = { bytes: 0 };
   const sink = {
     async write(bytes: Uint8Array) {
-      digest.update(bytes);
-      pending.write(bytes);
+      output.write(bytes);
       size.bytes += bytes.byteLength;
+      await digests.update(path, bytes);
     },
   };
-  try {
-    const writer = new TorchFileWriter(sink, RANK_FILE_STEM, rootOf(plan, head));
-    await writer.start();
-    return { path, pending, writer, digest, size };
-  } catch (error) {
-    await pending.discard();
-    throw error;
-  }
-}
-
-function rootOf(plan: RankFilePlan, head: RankFileTarget['head']): WritableValue {
-  const models = plan.chunks.map(({ key, tensors, extraStates }) => {
-    const weights = tensors.map(({ localName, dtype, shape }): [string, TorchTensorDeclaration] => [
-      localName,
-      tensorDeclaration(dtype, shape),
-    ]);
-    return [key, orderedDict([...weights, ...extraStates.map((name) => [name, null] as const)])] as const;
-  });
-  return new Map<string, WritableValue>([...head, ...models]);
+  const writer = new TorchPartsWriter(sink, parts);
+  await writer.start();
+  return { path, output, writer, size };
 }
 
 /** The bytes of a tensor in its written dtype, tile by tile; a tile is valid until the next one. */
-function* tensorTiles(
+async function* tensorTiles(
   tensor: RankTensor,
-  buffers: { tile: Uint8Array; window: Uint8Array },
+  digests: Digests,
+  window: Uint8Array,
   readInto: ReadInto,
-): Generator<Uint8Array> {
+): AsyncGenerator<Uint8Array> {
   const { shape, sourceDtype, dtype, byteLength, copies } = tensor;
   const hasHoles = copies.reduce((sum, copy) => sum + copy.bytes * copy.count, 0) < byteLength;
   for (const tile of tilesOf({ shape, dtype: sourceDtype, byteLength })) {
-    const target = buffers.tile.subarray(0, tile.byteLength);
+    const target = (await digests.tile()).subarray(0, tile.byteLength);
     if (hasHoles) target.fill(0);
-    fillTile(tensor, tile.from, target, buffers.window, readInto);
-    yield castDtype(target, sourceDtype, dtype);
+    fillTile(tensor, tile.from, target, window, readInto);
+    yield castElements(tensor.localName, target, sourceDtype, dtype);
   }
+}
+
+function addBytes(sum: number, { parts }: StageFile): number {
+  const tensors = parts.flatMap((part) => part.tensors);
+  return tensors.reduce((total, { byteLength }) => total + byteLength, sum);
 }

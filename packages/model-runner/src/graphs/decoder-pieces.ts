@@ -59,6 +59,12 @@ function batchedShape(length: number, width: number): number[] {
   return length === -1 ? [1, -1, width] : [-1, length, width];
 }
 
+/** The norm of every head by itself: rows `[N, heads · headDim]`, weight `[headDim]`. */
+export function addHeadNorm(graph: Graph, rows: Value, weight: Value, shape: ModelShape, heads: number): Value {
+  const normed = addNorm(graph, reshape(graph, rows, [-1, shape.headDim]), weight, shape);
+  return reshape(graph, normed, [-1, heads * shape.headDim]);
+}
+
 /** x · w / √(mean x² + ε), per row. */
 export function addNorm(graph: Graph, x: Value, weight: Value, shape: ModelShape): Value {
   return graph.op('RMSNormalization', [x, weight], { epsilon: { float: shape.normEpsilon }, axis: -1 });

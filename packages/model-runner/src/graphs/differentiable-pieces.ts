@@ -35,7 +35,7 @@ export class DifferentiablePieces {
     this.#length = length;
     this.#firstAxis = graph.constant('int64', [1], [0]);
     this.#lastAxis = graph.constant('int64', [1], [-1]);
-    const { cos, sin } = rotaryTables(shape.headDim, shape.ropeTheta, 0, length);
+    const { cos, sin } = rotaryTables(shape, 0, length);
     const forBatch = (table: Float32Array) =>
       graph.constant(
         'float32',

@@ -3,6 +3,7 @@ import { Graph, type Value } from '../onnx-writer.ts';
 import {
   type AttentionInputs,
   addAttention,
+  addHeadNorm,
   addLinear,
   addNorm,
   addRotaryInputs,
@@ -41,7 +42,12 @@ export function addHfLayer(
   const norm = (input: Value, name: string) => addNorm(graph, input, weight(`${name}.weight`) as Value, shape);
   const h = norm(x, 'input_layernorm');
   const projected = (letter: string) => linear(h, `self_attn.${letter}_proj`);
-  const context = attend({ q: projected('q'), k: projected('k'), v: projected('v') });
+  const headNormed = (letter: string, heads: number) => {
+    const weightOfNorm = weight(`self_attn.${letter}_norm.weight`);
+    return weightOfNorm ? addHeadNorm(graph, projected(letter), weightOfNorm, shape, heads) : projected(letter);
+  };
+  const [q, k] = [headNormed('q', shape.heads), headNormed('k', shape.queryGroups)];
+  const context = attend({ q, k, v: projected('v') });
   const attended = graph.op('Add', [x, linear(context, 'self_attn.o_proj')]);
   const h2 = norm(attended, 'post_attention_layernorm');
   const inner = addSwiglu(graph, linear(h2, 'mlp.gate_proj'), linear(h2, 'mlp.up_proj'));
