@@ -67,7 +67,8 @@ it('creates, lists, stops and deletes jobs of a PAI that speaks the real API', a
       headers: { 'idempotency-key': 'end-to-end' },
     });
   const created = await create();
-  expect(created.json()).toMatchObject({ phase: 'pending' });
+  // A submission looks twice before it answers, and a job of this world may run by then.
+  expect(['pending', 'running']).toContain(created.json().phase);
   expect(created.statusCode).toBe(201);
   const path = String(created.headers.location);
   expect((await create()).headers['idempotency-replayed']).toBe('true');

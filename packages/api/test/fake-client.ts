@@ -71,7 +71,7 @@ export function fakeClient(): FakeClient {
         const createdAt = new Date(Date.UTC(2026, 10, 24, 8, 0, number)).toISOString();
         const job = aJob({ jobId: `dlc${number}`, phase: 'pending', status: 'Creating', createdAt });
         pai.jobs.unshift(job);
-        return job;
+        return { ...job, submission: { intentId: `intent-${number}`, how: 'created', stopped: [] } };
       },
       async get(jobId) {
         note(`get ${jobId}`);

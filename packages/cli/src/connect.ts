@@ -17,6 +17,12 @@ export function withConnection(command: Command): Command {
     .option('--workspace <id>', 'PAI workspace (PAI_WORKSPACE_ID)');
 }
 
+/** The endpoint or region that the options mean, as a journal of submissions names it. */
+export function targetOf(options: ConnectOptions): string {
+  const endpoint = options.endpoint ?? environment('PAI_ENDPOINT');
+  return endpoint ?? options.region ?? environment('PAI_REGION') ?? 'cn-hangzhou';
+}
+
 /** A client for the options, the environment, and the default credential chain, in this order. */
 export function connect(options: ConnectOptions): CptClient {
   const endpoint = options.endpoint ?? environment('PAI_ENDPOINT');

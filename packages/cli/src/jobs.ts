@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type ConnectOptions, connect, withConnection } from './connect.ts';
 import { interruptSignal, print } from './node.ts';
 
@@ -10,11 +10,14 @@ export function registerJobs(program: Command): void {
   const subcommand = (usage: string, description: string) =>
     withConnection(jobs.command(usage)).description(description).option('--json', 'JSON lines on stdout');
 
-  subcommand('list', 'newest first').action(async (options: Options) => {
-    for await (const job of connect(options).jobs.list({ signal: interruptSignal() })) {
-      print(options.json ? JSON.stringify(job) : `${job.jobId}  ${job.phase.padEnd(9)}  ${job.displayName}`);
-    }
-  });
+  subcommand('list', 'newest first')
+    .addOption(new Option('--route <route>', 'of which kind').choices(['dlc', 'quickstart', 'all']).default('all'))
+    .action(async (options: Options & { route: 'dlc' | 'quickstart' | 'all' }) => {
+      const { route, json } = options;
+      for await (const job of connect(options).jobs.list({ route, signal: interruptSignal() })) {
+        print(json ? JSON.stringify(job) : `${job.jobId}  ${job.phase.padEnd(9)}  ${job.displayName}`);
+      }
+    });
   subcommand('get <job-id>', 'everything PAI says of a job').action(async (jobId: string, options: Options) => {
     const job = await connect(options).jobs.get(jobId);
     print(options.json ? JSON.stringify(job) : JSON.stringify(job, null, 2));

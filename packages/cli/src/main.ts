@@ -1,11 +1,15 @@
 import { runCli } from '@pai-cpt/core/node';
 import { Command, CommanderError } from 'commander';
+import { registerDatasets } from './datasets.ts';
 import { registerDemo } from './demo/demo-command.ts';
 import { registerDeploy } from './deploy.ts';
+import { registerDoctor } from './doctor.ts';
 import { registerJobs } from './jobs.ts';
+import { registerModels } from './models.ts';
 import { registerPlan } from './plan.ts';
 import { registerSubmit } from './submit.ts';
 import { registerWatch } from './watch.ts';
+import { registerWorkspaces } from './workspaces.ts';
 
 await runCli(async () => {
   let exitCode = 0;
@@ -21,6 +25,10 @@ await runCli(async () => {
   registerWatch(program, exit);
   registerJobs(program);
   registerDeploy(program);
+  registerDatasets(program, exit);
+  registerModels(program);
+  registerWorkspaces(program);
+  registerDoctor(program, exit);
   registerDemo(program);
   try {
     await program.parseAsync();

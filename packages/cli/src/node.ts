@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { appendFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CptError, InvalidInputError } from '@pai-cpt/core';
@@ -58,6 +60,10 @@ export const fileExists = (path: string): Promise<boolean> =>
 export async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
 }
+
+/** Where this program keeps what must outlive it, by the XDG convention. */
+export const stateFolder = (): string =>
+  join(environment('XDG_STATE_HOME') ?? join(homedir(), '.local', 'state'), 'pai-cpt');
 
 /** A value of the process environment. */
 export const environment = (name: string): string | undefined => process.env[name] || undefined;

@@ -1,66 +1,112 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describeError } from '@pai-cpt/core/node';
-import { ApiError, invalidParameter } from './api-error.ts';
+import { ApiError } from './api-error.ts';
+import type { Clock } from './clock.ts';
+import type { Faults } from './faults.ts';
+import { answerWithFaults, type WireAnswer } from './faulty-answer.ts';
 import { matchOperation, type Operation } from './operations.ts';
+import { readBody } from './read-body.ts';
 import type { WireRequest } from './signature.ts';
 
-const MAX_BODY_BYTES = 1024 * 1024;
+/** What answers the APIs. */
+export interface Endpoint {
+  readonly operations: readonly Operation[];
+  readonly verify: (request: WireRequest) => void;
+  readonly faults: Faults;
+  readonly clock: Clock;
+}
 
-/** Answers a request to one of the APIs; every answer, also a refusal, is JSON and names its RequestId. */
+/** A request as the operations see it: who signed it has been settled. */
+export interface PlainRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly action: string;
+  readonly version: string;
+  readonly body: Uint8Array;
+}
+
+/** Answers a request to one of the APIs; unless a fault is at work every answer, also a refusal, is JSON and names its RequestId. */
 export async function answerApiRequest(
-  operations: readonly Operation[],
-  verify: (request: WireRequest) => void,
+  endpoint: Endpoint,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
 ): Promise<void> {
+  const { method = '', url = '', headers } = incoming;
   const requestId = randomUUID().toUpperCase();
-  const { status, body } = await operate(operations, verify, incoming).catch((error: unknown) => {
-    const refusal = toApiError(error);
-    return { status: refusal.status, body: { Code: refusal.code, Message: refusal.message } };
-  });
+  const answer = await readBody(incoming)
+    .then((body) => {
+      endpoint.verify({ method, url, headers: incoming.rawHeaders, body });
+      const action = String(headers['x-acs-action']);
+      return answerPlainRequest(
+        endpoint,
+        { method, url, action, version: String(headers['x-acs-version']), body },
+        requestId,
+      );
+    })
+    .catch((error: unknown) => toAnswer(requestId, { error }));
+  deliver(answer, incoming, outgoing);
+}
+
+/** The answer to a request whose signature needs no check. Never rejects. */
+export async function answerPlainRequest(
+  { operations, faults, clock }: Endpoint,
+  plain: PlainRequest,
+  requestId: string = randomUUID().toUpperCase(),
+): Promise<WireAnswer> {
+  try {
+    const { operation, request } = matchOperation(operations, plain);
+    const context = { faults, clock, toAnswer: toAnswer.bind(undefined, requestId) };
+    return await answerWithFaults(operation, request, context);
+  } catch (error) {
+    return toAnswer(requestId, { error });
+  }
+}
+
+function toAnswer(requestId: string, outcome: { body: Record<string, unknown> } | { error: unknown }): WireAnswer {
+  const refusal = 'error' in outcome ? toApiError(outcome.error) : undefined;
+  const body = 'body' in outcome ? outcome.body : { Code: refusal?.code, Message: refusal?.message };
+  return {
+    status: refusal?.status ?? 200,
+    contentType: 'application/json; charset=utf-8',
+    headers: { 'x-acs-request-id': requestId },
+    text: JSON.stringify({ RequestId: requestId, ...body }),
+    delivery: 'whole',
+    ms: 0,
+  };
+}
+
+function deliver(answer: WireAnswer, incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const { status, delivery, text } = answer;
+  if (delivery === 'drop') return void incoming.socket.resetAndDestroy();
+  if (delivery === 'hang') {
+    const timer = setTimeout(() => incoming.socket.destroy(), Math.min(answer.ms, 2 ** 30));
+    return void outgoing.once('close', () => clearTimeout(timer));
+  }
   outgoing.writeHead(status, {
-    'content-type': 'application/json; charset=utf-8',
-    'x-acs-request-id': requestId,
+    'content-type': answer.contentType,
+    ...answer.headers,
+    ...(delivery !== 'whole' && { 'content-length': String(Buffer.byteLength(text)) }),
     ...(!incoming.complete && { connection: 'close' }), // the rest of the body is not read
   });
-  outgoing.end(JSON.stringify({ RequestId: requestId, ...body }));
+  if (delivery === 'whole') return void outgoing.end(text);
+  const half = Buffer.from(text).subarray(0, Buffer.byteLength(text) >> 1);
+  if (delivery === 'cut') return void outgoing.write(half, () => incoming.socket.resetAndDestroy());
+  writeSlowly(Buffer.from(text), answer.ms, outgoing);
 }
 
-async function operate(
-  operations: readonly Operation[],
-  verify: (request: WireRequest) => void,
-  incoming: IncomingMessage,
-): Promise<{ status: number; body: Record<string, unknown> }> {
-  const { method = '', url = '', headers } = incoming;
-  const body = await readBody(incoming);
-  verify({ method, url, headers: incoming.rawHeaders, body });
-  const { operation, request } = matchOperation(operations, {
-    method,
-    url,
-    action: String(headers['x-acs-action']),
-    version: String(headers['x-acs-version']),
-    body,
-  });
-  return { status: 200, body: await operation.handle(request) };
-}
-
-/** By events, not by iteration: leaving a `for await` early would destroy the socket that the refusal goes out on. */
-function readBody(incoming: IncomingMessage): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    incoming.on('data', (chunk: Buffer) => {
-      bytes += chunk.byteLength;
-      if (bytes <= MAX_BODY_BYTES) chunks.push(chunk);
-      else {
-        incoming.pause();
-        reject(invalidParameter(`The body has more than ${MAX_BODY_BYTES} bytes.`));
-      }
-    });
-    incoming.on('end', () => resolve(Buffer.concat(chunks)));
-    incoming.on('error', () => reject(invalidParameter('The body ended early.')));
-  });
+/** Eight pieces, so that it takes as long whatever its size. */
+function writeSlowly(text: Buffer, pieceMs: number, outgoing: ServerResponse): void {
+  const size = Math.max(1, Math.ceil(text.byteLength / 8));
+  let at = 0;
+  const timer = setInterval(() => {
+    outgoing.write(text.subarray(at, at + size));
+    at += size;
+    if (at < text.byteLength) return;
+    clearInterval(timer);
+    outgoing.end();
+  }, pieceMs);
+  outgoing.once('close', () => clearInterval(timer));
 }
 
 /** Refusals as they are; anything else is a fault of this program, told to its operator and not to the client. */

@@ -8,6 +8,7 @@ import { type Image, imageEnvironment } from './images.ts';
 import { type Mount, type PlacedMount, rewriteMounts } from './mounts.ts';
 import { type ProcessGroup, startProcessGroup } from './process-group.ts';
 import { openLogWriter } from './process-log.ts';
+import { createUsageSampler, type UsageSampler } from './process-usage.ts';
 import { type Reaper, startReaper } from './reaper.ts';
 
 /** The machine that jobs and services run on. */
@@ -16,10 +17,13 @@ export interface Host {
   /** How long each passing state lasts at least, in milliseconds. */
   readonly paceMs: number;
   readonly stateDirectory: string;
-  /** These two are free of characters that a shell would split or expand. */
+  /** These three are free of characters that a shell would split or expand; the first is the state directory. */
+  readonly mountsDirectory: string;
   readonly imagesDirectory: string;
   readonly nasDirectory: string;
   readonly reaper: Reaper;
+  /** What containers use, each under its owner and name: `jobs/<job>/<pod>`. */
+  readonly usage: UsageSampler;
   close(): Promise<void>;
 }
 
@@ -44,14 +48,18 @@ export async function openHost(options: {
     return join(folder, 'd');
   };
   const reaper = startReaper();
+  const usage = createUsageSampler(options.clock.now);
   return {
     clock: options.clock,
     paceMs: options.paceMs,
     stateDirectory: resolve(options.stateDirectory),
+    mountsDirectory: await plain(options.stateDirectory),
     imagesDirectory: await plain(options.imagesDirectory),
     nasDirectory: await plain(options.nasDirectory),
     reaper,
+    usage,
     async close() {
+      usage.close();
       reaper.close();
       for (const folder of links) await rm(folder, { recursive: true, force: true });
       await unlock();
@@ -89,6 +97,7 @@ export function logPath(host: Host, owner: string, name: string): string {
 
 /** Removes what the processes of a job or service left outside its mounts. */
 export async function removeTraces(host: Host, owner: string): Promise<void> {
+  host.usage.forget(`${owner}/`);
   await rm(join(host.stateDirectory, 'logs', owner), { recursive: true, force: true });
   await rm(join(host.stateDirectory, 'work', owner), { recursive: true, force: true });
 }
@@ -117,7 +126,7 @@ export async function startContainer(host: Host, container: Container): Promise<
   await mkdir(directory, { recursive: true });
   const mounts = await Promise.all(container.mounts.map((mount) => placeMount(host, mount, container.makesMounts)));
   const userEnv = Object.entries(container.env).map(([name, value]) => [name, rewriteMounts(value, mounts)]);
-  return startProcessGroup({
+  const started = startProcessGroup({
     command: rewriteMounts(container.command, mounts),
     directory,
     env: {
@@ -129,10 +138,17 @@ export async function startContainer(host: Host, container: Container): Promise<
     reaper: host.reaper,
     clock: host.clock,
   });
+  const usageName = `${container.owner}/${container.name}`;
+  const { pid } = started;
+  if (pid !== undefined) {
+    host.usage.watch(usageName, pid);
+    void started.exited.then(() => host.usage.unwatch(usageName, pid));
+  }
+  return started;
 }
 
 async function placeMount(host: Host, mount: Mount, makesMounts: boolean): Promise<PlacedMount> {
-  const hostPath = join(host.nasDirectory, mount.nasPath);
+  const hostPath = mount.hostPath ?? join(host.nasDirectory, mount.nasPath);
   if (makesMounts) await mkdir(hostPath, { recursive: true });
   const found = await stat(hostPath).catch(() => undefined);
   if (found?.isDirectory()) return { ...mount, hostPath };

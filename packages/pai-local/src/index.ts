@@ -1,4 +1,7 @@
+export type { PlainRequest } from './api-endpoint.ts';
 export { type Clock, systemClock } from './clock.ts';
+export { type FaultCount, type FaultPlan, type FaultRule, type Faults, seededRandom } from './faults.ts';
+export type { WireAnswer } from './faulty-answer.ts';
 export {
   type BuiltPaiLocal,
   buildPaiLocal,

@@ -1,6 +1,7 @@
 import { invalidParameter, missingParameter } from './api-error.ts';
 import { type Mount, parseDataSources } from './mounts.ts';
 import { isRecord } from './parameters.ts';
+import type { DatasetUris } from './registry.ts';
 
 /** The part of a CreateJob body that decides how the job runs. */
 export interface JobRequest {
@@ -30,7 +31,7 @@ const MAX_PODS = 64;
 const DEFAULT_GRACE_MS = 5000;
 
 /** Checks a CreateJob body and reads it. @throws ApiError `MissingParameter` or `InvalidParameter` */
-export function parseJobRequest(body: Readonly<Record<string, unknown>>): JobRequest {
+export function parseJobRequest(body: Readonly<Record<string, unknown>>, uriOfDataset?: DatasetUris): JobRequest {
   for (const name of ['DisplayName', 'JobType', 'JobSpecs', 'UserCommand']) {
     if (body[name] === undefined || body[name] === '') throw missingParameter(name);
   }
@@ -48,7 +49,7 @@ export function parseJobRequest(body: Readonly<Record<string, unknown>>): JobReq
     tags: readTextMap('Settings.Tags', settings.Tags),
     specs: parseSpecs(body.JobSpecs),
     env: { ...readTextMap('Envs', body.Envs), ...readCustomEnvs(body.CustomEnvs) },
-    mounts: parseDataSources(body.DataSources),
+    mounts: parseDataSources(body.DataSources, uriOfDataset),
     maxRunningMs: readDuration('JobMaxRunningTimeMinutes', body.JobMaxRunningTimeMinutes, 60_000),
     graceMs:
       readDuration('Settings.TerminationGracePeriodSeconds', settings.TerminationGracePeriodSeconds, 1000) ??

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { describeError } from '@pai-cpt/core/node';
 import { findFreePort, type Host, startContainer } from './host.ts';
 import { type Image, openImage } from './images.ts';
-import { type JobRequest, type PodSpec, parseJobRequest } from './job-request.ts';
+import type { JobRequest, PodSpec } from './job-request.ts';
 import { enterStatus, isTerminal, normalEvent, type Reason, warningEvent } from './job-status.ts';
 import type { ProcessGroup } from './process-group.ts';
 import type { JobRecord, PodRecord, Store } from './state.ts';
@@ -37,9 +38,18 @@ const STOPPED_BY_USER: Ending = {
   reason: { code: 'JobStoppedByUser', message: 'Job is stopped by user.' },
 };
 
-/** A runner over `jobs`. Jobs that an earlier run left unfinished are stopped: their processes ended with it. */
-export function createJobRunner(host: Host, jobs: Store<JobRecord>): JobRunner {
+/**
+ * A runner over `jobs`, each of which runs as `requestOf` reads it. Jobs that an earlier run left unfinished are stopped:
+ * their processes ended with it.
+ */
+export function createJobRunner(
+  host: Host,
+  jobs: Store<JobRecord>,
+  requestOf: (job: JobRecord) => JobRequest,
+): JobRunner {
   const live = new Map<string, LiveJob>();
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // one for each job that is stopping
   for (const job of jobs.values()) {
     if (isTerminal(job.status)) continue;
     finishJob(job, closedWithPaiLocal(job), host.clock.now());
@@ -55,14 +65,15 @@ export function createJobRunner(host: Host, jobs: Store<JobRecord>): JobRunner {
     start(job) {
       const task: LiveJob = {
         job,
-        request: parseJobRequest(job.request),
+        request: requestOf(job),
         stop: new AbortController(),
         processes: [],
         done: Promise.resolve(),
       };
       live.set(job.jobId, task);
       const save = () => jobs.put(job.jobId, job);
-      task.done = runJob(host, task, save, (ending) => askToStop(task, ending)).finally(() => live.delete(job.jobId));
+      const askThis = (ending: Ending) => askToStop(task, ending);
+      task.done = runJob(host, task, save, askThis, closing.signal).finally(() => live.delete(job.jobId));
     },
     stop(jobId) {
       const task = live.get(jobId);
@@ -71,6 +82,7 @@ export function createJobRunner(host: Host, jobs: Store<JobRecord>): JobRunner {
     async close() {
       const tasks = [...live.values()];
       for (const task of tasks) askToStop(task, closedWithPaiLocal(task.job));
+      closing.abort();
       await Promise.all(tasks.flatMap((task) => task.processes.map((process) => process.terminate(CLOSE_GRACE_MS))));
       await Promise.all(tasks.map((task) => task.done));
     },
@@ -82,13 +94,20 @@ function closedWithPaiLocal(job: JobRecord): Ending {
   return { status: 'Stopped', reason: { code: 'PaiLocalClosed', message } };
 }
 
-async function runJob(host: Host, task: LiveJob, save: () => void, askToStop: (ending: Ending) => void): Promise<void> {
+async function runJob(
+  host: Host,
+  task: LiveJob,
+  save: () => void,
+  askToStop: (ending: Ending) => void,
+  closing: AbortSignal,
+): Promise<void> {
   const { job, stop } = task;
   const runEnded = new AbortController();
   const limit = (ms: number) => void stopAfter(host, ms, runEnded.signal, askToStop);
   const ending = await walkStates(host, task, save, limit).catch((error: unknown) => failed('JobFailed', error));
   runEnded.abort();
-  const stopping = stop.signal.aborted && isUserStop(stop.signal.reason) ? host.clock.sleep(host.paceMs) : undefined;
+  const isShown = stop.signal.aborted && isUserStop(stop.signal.reason);
+  const stopping = isShown ? host.clock.sleep(host.paceMs, closing).catch(() => {}) : undefined;
   await Promise.all(task.processes.map((process) => process.terminate(task.request.graceMs)));
   await stopping;
   // A stop that arrived while the last processes ended is honoured: the caller has been told `Stopping`.

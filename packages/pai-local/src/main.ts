@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { InvalidInputError } from '@pai-cpt/core';
 import { runCli } from '@pai-cpt/core/node';
 import { Command, CommanderError } from 'commander';
@@ -6,13 +7,14 @@ import type { AccessKey } from './signature.ts';
 
 interface CliOptions {
   readonly port: number;
-  readonly accessKey: Record<string, AccessKey>;
+  readonly accessKey?: Record<string, AccessKey>;
   readonly state: string;
   readonly nas: string;
   readonly images?: string;
   readonly region: string;
   readonly pace: number;
   readonly exitWithParent?: true;
+  readonly controlToken?: string;
 }
 
 /** Past this, what still runs is left to the reaper, which kills it as soon as this process is gone. */
@@ -22,8 +24,11 @@ await runCli(async () => {
   const options = parseArguments();
   if (typeof options === 'number') return options;
   const stopAsked = untilAskedToStop(options.exitWithParent === true);
-  const paiLocal = await startOnSomePort(options);
-  process.stdout.write(`${JSON.stringify({ url: paiLocal.url })}\n`);
+  // Whoever has a key runs commands here, so there is none that others can know; a new one is told.
+  const fresh = options.accessKey === undefined ? newKey() : undefined;
+  const accessKeys = options.accessKey ?? { [fresh?.accessKeyId ?? '']: { secret: fresh?.accessKeySecret ?? '' } };
+  const paiLocal = await startOnSomePort(options, accessKeys);
+  process.stdout.write(`${JSON.stringify({ url: paiLocal.url, ...fresh })}\n`);
   await stopAsked;
   setTimeout(() => process.exit(1), CLOSE_LIMIT_MS);
   await paiLocal.close();
@@ -38,14 +43,21 @@ function parseArguments(): CliOptions | number {
   };
   const command = new Command('pai-local')
     .exitOverride()
-    .description('a local PAI: the DLC and EAS APIs on the loopback, jobs and services as processes of this machine')
+    .description(
+      'a local PAI: DLC, EAS, PAI Studio and AIWorkSpace on the loopback, jobs and services as processes of this machine',
+    )
     .option('--port <number>', 'port to listen on; 0, or a port that is taken, gives a free one', wholeNumber, 0)
-    .requiredOption('--access-key <id:secret[:token]>', 'an access key that may sign requests; repeatable', addKey)
-    .requiredOption('--state <directory>', 'where jobs, services and their logs are kept')
-    .requiredOption('--nas <directory>', 'what stands for NAS: nas://<id>.<region>/<path> is <id>/<path> in it')
+    .option('--access-key <id:secret[:token]>', 'may sign requests; repeatable (default: a new one, printed)', addKey)
+    .option('--state <directory>', 'where jobs, services and their logs are kept', '.pai-local/state')
+    .option(
+      '--nas <directory>',
+      'what stands for NAS: nas://<id>.<region>/<path> is <id>/<path> in it',
+      '.pai-local/nas',
+    )
     .option('--images <directory>', 'folders that stand for container images (default: those of this package)')
     .option('--region <id>', 'the region it says it is', 'cn-hangzhou')
     .option('--pace <ms>', 'how long each passing state lasts at least', wholeNumber, 200)
+    .option('--control-token <token>', 'opens /_local/faults, which makes requests fail on purpose')
     .option('--exit-with-parent', 'stop when stdin, a pipe from the parent, closes');
   try {
     return command.parse().opts<CliOptions>();
@@ -53,6 +65,10 @@ function parseArguments(): CliOptions | number {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // it has printed its message
     throw error;
   }
+}
+
+function newKey(): { accessKeyId: string; accessKeySecret: string } {
+  return { accessKeyId: `local-${randomBytes(4).toString('hex')}`, accessKeySecret: randomBytes(16).toString('hex') };
 }
 
 function addKey(text: string, keys: Record<string, AccessKey> = {}): Record<string, AccessKey> {
@@ -75,14 +91,15 @@ function untilAskedToStop(exitsWithParent: boolean): Promise<void> {
   });
 }
 
-async function startOnSomePort(options: CliOptions): Promise<PaiLocal> {
+async function startOnSomePort(options: CliOptions, accessKeys: Record<string, AccessKey>): Promise<PaiLocal> {
   const settings: PaiLocalOptions = {
-    accessKeys: options.accessKey,
+    accessKeys,
     stateDirectory: options.state,
     nasDirectory: options.nas,
     region: options.region,
     pace: options.pace,
     ...(options.images !== undefined && { imagesDirectory: options.images }),
+    ...(options.controlToken !== undefined && { controlToken: options.controlToken }),
   };
   try {
     return await startPaiLocal({ ...settings, port: options.port });

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { invalidParameter } from './api-error.ts';
 import { isRecord } from './parameters.ts';
+import type { DatasetUris } from './registry.ts';
 
 /** A folder of the host that a process is to see under `mountPath`. */
 export interface Mount {
@@ -8,6 +9,8 @@ export interface Mount {
   readonly mountPath: string;
   /** Relative to the NAS directory: `<file system id>/<path>`. */
   readonly nasPath: string;
+  /** A folder that the platform itself made, instead of one on the NAS. */
+  readonly hostPath?: string;
 }
 
 /** A mount whose folder on the host is known. */
@@ -38,25 +41,41 @@ function escapePattern(text: string): string {
 }
 
 /** The mounts of a job's `DataSources`. @throws ApiError `InvalidParameter` */
-export function parseDataSources(value: unknown): Mount[] {
+export function parseDataSources(value: unknown, uriOfDataset: DatasetUris = () => undefined): Mount[] {
   if (value === undefined) return [];
   if (!Array.isArray(value)) throw invalidParameter('DataSources is not a list.');
   return checkDistinct(
     value.map((source: unknown, index) => {
       const where = `DataSources[${index}]`;
       if (!isRecord(source)) throw invalidParameter(`${where} is not an object.`);
-      if (typeof source.Uri !== 'string') {
-        throw invalidParameter(
-          `${where} has no Uri; pai-local keeps no data set registry, give nas://<id>.<region>/<path>.`,
-        );
-      }
-      const match = /^nas:\/\/([^./]+)[^/]*(\/.*)?$/.exec(source.Uri);
-      if (!match) {
-        throw invalidParameter(`${where}.Uri is "${source.Uri}"; pai-local mounts nas://<id>.<region>/<path> only.`);
-      }
-      return toMount(where, source.MountPath, match[1] as string, match[2] ?? '/');
+      const uri = source.Uri ?? datasetUri(where, source.DataSourceId, uriOfDataset);
+      return toMount(where, source.MountPath, uri, ['nas']);
     }),
   );
+}
+
+/** Where a data set lies. @throws ApiError `InvalidParameter` when there is no such data set. */
+export function datasetUri(where: string, datasetId: unknown, uriOfDataset: DatasetUris): string {
+  const uri = typeof datasetId === 'string' ? uriOfDataset(datasetId) : undefined;
+  if (uri !== undefined) return uri;
+  const what =
+    datasetId === undefined ? 'no Uri and no data set' : `the data set ${String(datasetId)}, which is not here`;
+  throw invalidParameter(`${where} has ${what}; give nas://<id>.<region>/<path>, or the id that CreateDataset gave.`);
+}
+
+/**
+ * The mount of a storage URI. A bucket of OSS is a folder beside the file systems of NAS.
+ * @throws ApiError `InvalidParameter` for another scheme, or a path that is not one word in a shell.
+ */
+export function toMount(where: string, mountPath: unknown, uri: unknown, schemes: readonly string[]): Mount {
+  const match = /^(\w+):\/\/([^./]+)[^/]*(\/.*)?$/.exec(typeof uri === 'string' ? uri : '');
+  if (!match || !schemes.includes(match[1] as string)) {
+    const forms = schemes.map(
+      (scheme) => `${scheme}://<${scheme === 'nas' ? 'id>.<region' : 'bucket>.<endpoint'}>/<path>`,
+    );
+    throw invalidParameter(`${where}.Uri is "${String(uri)}"; pai-local mounts ${forms.join(' and ')} only.`);
+  }
+  return placedIn(where, mountPath, match[2] as string, match[3] ?? '/');
 }
 
 /** The mounts of a service's `storage`. @throws ApiError `InvalidParameter` */
@@ -74,12 +93,12 @@ export function parseServiceStorage(value: unknown): Mount[] {
       if (fileSystem === undefined) {
         throw invalidParameter(`${where}.nfs.server is not <id>.<region>.nas.aliyuncs.com: ${String(nfs.server)}`);
       }
-      return toMount(where, entry.mount_path, fileSystem, nfs.path ?? '/');
+      return placedIn(where, entry.mount_path, fileSystem, nfs.path ?? '/');
     }),
   );
 }
 
-function toMount(where: string, mountPath: unknown, fileSystem: string, path: unknown): Mount {
+function placedIn(where: string, mountPath: unknown, fileSystem: string, path: unknown): Mount {
   const target = typeof mountPath === 'string' ? trimSlashes(posix.normalize(mountPath)) : '';
   if (!target.startsWith('/')) {
     throw invalidParameter(`${where}: the mount path is not an absolute path below /: ${String(mountPath)}`);

@@ -2,16 +2,22 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InvalidInputError } from '@pai-cpt/core';
-import { answerApiRequest } from './api-endpoint.ts';
+import { answerApiRequest, answerPlainRequest, type PlainRequest } from './api-endpoint.ts';
 import { type Clock, systemClock } from './clock.ts';
+import { CONTROL_PREFIX, handleControlRequest } from './control.ts';
+import { createFaults, type Faults } from './faults.ts';
+import type { WireAnswer } from './faulty-answer.ts';
 import { GATEWAY_PREFIX, handleGatewayRequest } from './gateway.ts';
 import { type Host, openHost } from './host.ts';
+import { parseJobRequest } from './job-request.ts';
 import { createJobRunner } from './job-runner.ts';
 import { dlcOperations } from './routes/dlc.ts';
 import { easOperations, type Here } from './routes/eas.ts';
+import { jobMetricsOperation } from './routes/job-metrics.ts';
 import { createServiceRunner } from './service-runner.ts';
 import { type AccessKey, signatureVerifier, type WireRequest } from './signature.ts';
 import { type JobRecord, openStore, type ServiceRecord, type Store } from './state.ts';
+import { openStudio, type Studio } from './studio.ts';
 
 export interface PaiLocalOptions {
   /** Secrets by access key id; with a security token it is a temporary (STS) key. */
@@ -26,6 +32,8 @@ export interface PaiLocalOptions {
   /** How long each passing state lasts at least, in milliseconds. */
   readonly pace?: number;
   readonly clock?: Clock;
+  /** Opens `/_local/faults` to whoever sends it as a bearer token; without one there is no such path. */
+  readonly controlToken?: string;
 }
 
 /** A built server, and what there is to close behind it. */
@@ -33,6 +41,10 @@ export interface BuiltPaiLocal {
   readonly server: Server;
   /** Tells the APIs the address at which the gateway is reached. */
   setUrl(url: string): void;
+  /** The faults that strike requests. */
+  readonly faults: Faults;
+  /** Answers without a socket and without a signature, for simulations in one process. */
+  answer(request: PlainRequest): Promise<WireAnswer>;
   /** Ends every job and service, and writes what became of them. */
   close(): Promise<void>;
 }
@@ -40,6 +52,7 @@ export interface BuiltPaiLocal {
 /** A server that listens. */
 export interface PaiLocal {
   readonly url: string;
+  readonly faults: Faults;
   close(): Promise<void>;
 }
 
@@ -66,8 +79,10 @@ export async function buildPaiLocal(options: PaiLocalOptions): Promise<BuiltPaiL
   try {
     const jobs = await openStore<JobRecord>(join(host.stateDirectory, 'jobs'), 'job');
     const services = await openStore<ServiceRecord>(join(host.stateDirectory, 'services'), 'service');
+    const here = { url: '', region: options.region ?? 'cn-hangzhou' };
+    const studio = await openStudio(host, here.region, jobs);
     const verify = signatureVerifier(accessKeys, clock.now);
-    return assemble(host, { url: '', region: options.region ?? 'cn-hangzhou' }, jobs, services, verify);
+    return assemble(host, here, jobs, services, studio, verify, options.controlToken);
   } catch (error) {
     await host.close();
     throw error;
@@ -79,21 +94,33 @@ function assemble(
   here: Here,
   jobs: Store<JobRecord>,
   services: Store<ServiceRecord>,
+  studio: Studio,
   verify: (request: WireRequest) => void,
+  controlToken: string | undefined,
 ): BuiltPaiLocal {
-  const jobRunner = createJobRunner(host, jobs);
+  const jobRunner = createJobRunner(host, jobs, ({ request }) => parseJobRequest(request, studio.uriOfDataset));
   const serviceRunner = createServiceRunner(host, services);
-  const operations = [...dlcOperations(host, jobs, jobRunner), ...easOperations(host, here, services, serviceRunner)];
+  const operations = [
+    ...dlcOperations(host, jobs, jobRunner, studio.uriOfDataset),
+    jobMetricsOperation(host, jobs),
+    ...easOperations(host, here, services, serviceRunner),
+    ...studio.operations,
+  ];
   async function closeAll(): Promise<void> {
-    await Promise.all([jobRunner.close(), serviceRunner.close()]);
-    await Promise.all([jobs.flush(), services.flush()]).finally(() => host.close());
+    await Promise.all([jobRunner.close(), serviceRunner.close(), studio.close()]);
+    await Promise.all([jobs.flush(), services.flush(), studio.flush()]).finally(() => host.close());
   }
+  const faults = createFaults();
+  const endpoint = { operations, verify, faults, clock: host.clock };
   let closing: Promise<void> | undefined;
   return {
+    faults,
+    answer: (request) => answerPlainRequest(endpoint, request),
     server: createServer((incoming, outgoing) => {
-      const isForService = incoming.url?.startsWith(GATEWAY_PREFIX);
-      if (isForService) handleGatewayRequest(services, serviceRunner, incoming, outgoing);
-      else void answerApiRequest(operations, verify, incoming, outgoing);
+      const { url = '' } = incoming;
+      if (url.startsWith(GATEWAY_PREFIX)) handleGatewayRequest(services, serviceRunner, incoming, outgoing);
+      else if (url.startsWith(CONTROL_PREFIX)) void handleControlRequest(faults, controlToken, incoming, outgoing);
+      else void answerApiRequest(endpoint, incoming, outgoing);
     }),
     setUrl(url) {
       here.url = url;
@@ -123,6 +150,7 @@ export async function startPaiLocal(options: PaiLocalOptions & { readonly port?:
   built.setUrl(url);
   return {
     url,
+    faults: built.faults,
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await built.close();

@@ -29,7 +29,7 @@ export function sendRaw(
         text += chunk;
       });
       response.on('end', () => {
-        const isJson = /json/.test(response.headers['content-type'] ?? '');
+        const isJson = text !== '' && /json/.test(response.headers['content-type'] ?? '');
         resolve({
           status: response.statusCode ?? 0,
           headers: response.headers,

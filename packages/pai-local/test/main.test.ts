@@ -123,10 +123,17 @@ describe('pai-local', () => {
     }
   });
 
+  it('makes a key of its own when none is given, and tells it', async () => {
+    const { seen, url } = run('--port', '0');
+    await url();
+    const { accessKeyId: id, accessKeySecret: secret } = JSON.parse(seen.out);
+    expect((await caller(await url(), '2020-12-03', { id, secret })('ListJobs', 'GET', JOBS)).status).toBe(200);
+    expect((await caller(await url(), '2020-12-03')('ListJobs', 'GET', JOBS)).status).toBe(404); // another key
+  });
+
   it.each([
     [['--access-key', 'testid'], 'ID:SECRET'],
     [[...KEY_OPTION, '--port', 'x'], 'not a whole number'],
-    [[], '--access-key'],
   ])('refuses %j', async (options, message) => {
     const { ended, seen } = run(...options);
     expect(await ended).toBe(2);

@@ -1,10 +1,15 @@
+import { Datasets } from './datasets.ts';
+import { type GatheredFacts, gatherFacts } from './gather-facts.ts';
 import { Jobs } from './jobs.ts';
-import { createPaiTransport, type PaiTransportOptions } from './pai-transport.ts';
+import { createPaiTransport, type PaiTransport, type PaiTransportOptions } from './pai-transport.ts';
 import { planRun } from './plan/plan.ts';
 import type { PlanFacts } from './plan/plan-facts.ts';
-import type { CptRunSpecInput } from './run-spec.ts';
+import { Quotas } from './quotas.ts';
+import { Models } from './registered-models.ts';
+import { type CptRunSpecInput, parseRunSpec } from './run-spec.ts';
 import type { Plan } from './schemas.ts';
 import { Services } from './services.ts';
+import { Workspaces } from './workspaces.ts';
 
 /** Where PAI is and who asks. */
 export interface CptClientOptions extends PaiTransportOptions {
@@ -14,16 +19,27 @@ export interface CptClientOptions extends PaiTransportOptions {
 
 /**
  * Continued pre-training on PAI in one region: `client.jobs` trains, `client.services` serves, `client.plan` says before
- * either what a run will do. Nothing is connected before the first call, and printing a client shows no credential.
+ * either what a run will do; `datasets`, `models`, `workspaces` and `quotas` are what they work with. Nothing is connected before the first call, and printing a client shows no credential.
  */
 export class CptClient {
   readonly jobs: Jobs;
   readonly services: Services;
+  readonly datasets: Datasets;
+  readonly models: Models;
+  readonly workspaces: Workspaces;
+  readonly quotas: Quotas;
+  readonly #pai: PaiTransport;
 
   constructor({ workspaceId, ...options }: CptClientOptions) {
     const pai = createPaiTransport(options);
-    this.jobs = new Jobs(pai, workspaceId);
+    const { endpoint: target, clock, random } = options;
+    this.jobs = new Jobs(pai, workspaceId, { target, clock, random });
     this.services = new Services(pai, workspaceId);
+    this.datasets = new Datasets(pai, workspaceId);
+    this.models = new Models(pai, workspaceId);
+    this.workspaces = new Workspaces(pai);
+    this.quotas = new Quotas(pai);
+    this.#pai = pai;
   }
 
   /** What a run will do and what speaks against it; needs no credential and calls nothing. */
@@ -33,5 +49,14 @@ export class CptClient {
 
   plan(spec: CptRunSpecInput, facts: PlanFacts = {}): Plan {
     return planRun(spec, facts);
+  }
+
+  /** What PAI knows for the plan of a run, beside what is known already: see `gatherFacts`. */
+  gatherFacts(
+    spec: CptRunSpecInput,
+    known: PlanFacts = {},
+    options: { signal?: AbortSignal } = {},
+  ): Promise<GatheredFacts> {
+    return gatherFacts(this.#pai, parseRunSpec(spec), known, options);
   }
 }

@@ -1,5 +1,16 @@
 export { CptClient, type CptClientOptions } from './client.ts';
-export { DLC_JOB_STATUS, type DlcJobStatus, isTerminalPhase, type JobPhase, jobPhaseOf } from './job-status.ts';
+export { type FinishedConversion, readConversion } from './conversion.ts';
+export { checkFolder, type Dataset, type DatasetCheck, type DatasetInput, type Datasets } from './datasets.ts';
+export { DATASET_NAME, type FolderView } from './folder.ts';
+export { type GatheredFacts, gatherFacts } from './gather-facts.ts';
+export {
+  DLC_JOB_STATUS,
+  type DlcJobStatus,
+  isTerminalPhase,
+  type JobPhase,
+  jobPhaseOf,
+  TRAINING_JOB_STATUS,
+} from './job-status.ts';
 export type { Jobs, ListJobsOptions, LogsOptions, WaitForJobOptions } from './jobs.ts';
 export { megatronArguments, megatronCommand } from './megatron-command.ts';
 export { MODEL_NAMES, MODELS, type ModelName, type ModelShape, parameterCount } from './models.ts';
@@ -11,6 +22,9 @@ export type {
   LearningRateSchedule,
   Signal,
 } from './monitor/detector-state.ts';
+export type { JobFailure, Symptom } from './monitor/failure/attribute.ts';
+export type { CauseId } from './monitor/failure/causes.ts';
+export type { ExplainOptions } from './monitor/failure/explain-job.ts';
 export type { FollowOptions, JobEvent, Tick, WarningCode } from './monitor/follow-job.ts';
 export {
   advance,
@@ -20,6 +34,14 @@ export {
   type IncidentEvent,
   type MonitorState,
 } from './monitor/incidents.ts';
+export {
+  METRIC_TYPES,
+  type MetricsEvent,
+  type MetricsOptions,
+  type MetricType,
+  type PodMetric,
+  type PodUse,
+} from './monitor/job-metrics.ts';
 export type { LogCursor, LogPage } from './monitor/pod-log.ts';
 export type { Checkpoint, Proposal } from './monitor/proposal.ts';
 export { type IncidentKind, RULES, type RuleId } from './monitor/rules.ts';
@@ -30,7 +52,7 @@ export {
   type TrainingLine,
   type ValidationLine,
 } from './monitor/training-log.ts';
-export { detectorConfigOf, type StopEvent, type WatchEvent, type WatchOptions } from './monitor/watch-job.ts';
+export { detectorConfigOf, type FailureEvent, type StopEvent, type WatchEvent, type WatchOptions } from './monitor/watch-job.ts';
 export type { AccessKeyCredential, AcsTransport, PaiTransportOptions } from './pai-transport.ts';
 export type { PaiProduct } from './pai-wire.ts';
 export { parallelOf } from './parallel-layout.ts';
@@ -38,6 +60,8 @@ export type { InputProblem } from './parse-input.ts';
 export { planRun } from './plan/plan.ts';
 export { type PlanFacts, PlanFactsSchema } from './plan/plan-facts.ts';
 export type { Clock } from './poll.ts';
+export type { Quota, Quotas, ResourceAmount } from './quotas.ts';
+export type { Lineage, ModelInput, Models, ModelVersion, RegisteredModel } from './registered-models.ts';
 export { toCreateJob } from './routes/dlc.ts';
 export {
   type CptRunSpec,
@@ -73,4 +97,9 @@ export type { ServiceEndpoint } from './service-gateway.ts';
 export { parseServiceSpec, type ServiceSpec, type ServiceSpecInput, toServiceJson } from './service-spec.ts';
 export { EAS_SERVICE_STATUS, type EasServiceStatus, type ServicePhase, servicePhaseOf } from './service-status.ts';
 export type { Completion, CompletionRequest, Services, WaitForServiceOptions } from './services.ts';
-export type { SubmitOptions } from './submit.ts';
+export type { IntentRecord, JournalClaim, JournalRecord, OpenIntent, SubmitJournal } from './submit/journal.ts';
+export { memoryJournal } from './submit/memory-journal.ts';
+export type { RecoveredSubmission, RecoverOptions } from './submit/recover.ts';
+export type { SubmitTiming } from './submit/submission.ts';
+export type { SubmitOptions, SubmitPatience, SubmittedJob } from './submit.ts';
+export type { Activation, Workspace, Workspaces } from './workspaces.ts';

@@ -1,54 +1,12 @@
-import { CptError } from '@pai-cpt/core';
 import { describe, expect, it } from 'vitest';
-import { run72B, sample72B } from '../test/sample-specs.ts';
 import { iterationLine, LogStore, pod, wireJob } from '../test/scripted-job.ts';
 import { manualClock, paiError, type Script, scriptedPai } from '../test/scripted-pai.ts';
 import { Jobs } from './jobs.ts';
-import { toCreateJob } from './routes/dlc.ts';
 
 const withScript = (script: Script, workspaceId?: string) => {
   const pai = scriptedPai(script);
   return { pai, jobs: new Jobs(pai, workspaceId), actions: () => pai.calls.map(({ action }) => action) };
 };
-
-describe('submit', () => {
-  it('creates the job that the specification describes', async () => {
-    const { jobs, pai } = withScript({ CreateJob: () => ({ JobId: 'dlc9', RequestId: 'R' }) }, '268');
-    const job = await jobs.submit(sample72B);
-    expect(pai.calls).toEqual([{ action: 'CreateJob', input: { body: toCreateJob(run72B(), '268') } }]);
-    expect(job).toMatchObject({
-      ...{
-        jobId: 'dlc9',
-        displayName: 'qwen2-72b-cpt',
-        phase: 'pending',
-        status: 'Creating',
-        workspaceId: '268',
-        pods: [],
-      },
-    });
-    expect(Date.parse(job.createdAt)).toBeGreaterThan(Date.now() - 10_000);
-  });
-
-  it('refuses a run that its plan blocks, and says why, unless forced', async () => {
-    const { jobs, actions } = withScript({ CreateJob: () => ({ JobId: 'dlc9', RequestId: 'R' }) });
-    const blocked = run72B({ train_tokens: 100 });
-    const error = await jobs.submit(blocked).catch((thrown: unknown) => thrown);
-    expect(CptError.isInstance(error) && error.code).toBe('CPT_INPUT_PLAN_BLOCKED');
-    expect((error as CptError).message).toMatch(
-      /^the plan is blocked: P1: .*nothing would be trained \(raise train_tokens/,
-    );
-    expect((error as CptError).details.findings).toMatchObject([{ check: 'P1', level: 'block' }]);
-    expect(actions()).toEqual([]);
-    expect(await jobs.submit(blocked, { force: true })).toMatchObject({ jobId: 'dlc9' });
-  });
-
-  it('plans with what is known of the dataset', async () => {
-    const facts = { dataset: { tokens: 2e9, sequences: 1, documents: 1, maxId: 200_000, source: 'x.idx' } };
-    const { jobs, actions } = withScript({});
-    await expect(jobs.submit(sample72B, { facts })).rejects.toThrow(/P7: largest token id 200,000/);
-    expect(actions()).toEqual([]);
-  });
-});
 
 it('gives a job in its own words', async () => {
   const { jobs } = withScript({

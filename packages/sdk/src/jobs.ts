@@ -1,6 +1,9 @@
 import { CptError, InvalidInputError } from '@pai-cpt/core';
 import { isFinalStatus, isTerminalPhase } from './job-status.ts';
+import type { JobFailure } from './monitor/failure/attribute.ts';
+import { type ExplainOptions, explainJob } from './monitor/failure/explain-job.ts';
 import { type FollowOptions, followJob, type JobEvent } from './monitor/follow-job.ts';
+import { type MetricsOptions, type PodMetric, readJobMetrics } from './monitor/job-metrics.ts';
 import { type LogCursor, type LogPage, readPodLog } from './monitor/pod-log.ts';
 import { type WatchEvent, type WatchOptions, watchJob } from './monitor/watch-job.ts';
 import { omitUndefined } from './omit-undefined.ts';
@@ -8,8 +11,19 @@ import type { PaiTransport } from './pai-transport.ts';
 import { type Clock, pollUntil, systemClock } from './poll.ts';
 import type { CptRunSpecInput } from './run-spec.ts';
 import type { Job } from './schemas.ts';
-import { type SubmitOptions, submitJob } from './submit.ts';
+import type { SubmitJournal } from './submit/journal.ts';
+import { memoryJournal } from './submit/memory-journal.ts';
+import type { RecoveredSubmission, RecoverOptions } from './submit/recover.ts';
+import {
+  recoverJobs,
+  type SubmitOptions,
+  type SubmitPatience,
+  type SubmittedJob,
+  type Submitter,
+  submitJob,
+} from './submit.ts';
 import { toJob } from './to-job.ts';
+import { asTrainingJobs, withTrainingJobs } from './training-jobs.ts';
 
 interface CallOptions {
   signal?: AbortSignal | undefined;
@@ -24,6 +38,8 @@ export interface ListJobsOptions extends CallOptions {
   tags?: Record<string, string>;
   /** ISO 8601; by default there is no limit. */
   createdAfter?: string;
+  /** `dlc`, the default, or the training jobs of QuickStart, or both in one list. */
+  route?: 'dlc' | 'quickstart' | 'all';
 }
 
 /** How long to wait, and how often to look. */
@@ -41,24 +57,41 @@ export interface LogsOptions extends CallOptions {
   cursor?: LogCursor;
 }
 
+interface SubmitFrom {
+  /** The endpoint, where it is not the region's own. */
+  target?: string | undefined;
+  clock?: Clock | undefined;
+  random?: (() => number) | undefined;
+}
+
 const PAGE_SIZE = 50;
 
 /** PAI lists the last seven days unless it is told when to start; no job is older than this version of its API. */
 const BEFORE_EVERY_JOB = '2020-12-03T00:00:00Z';
 
-/** The training jobs of a region on PAI DLC. */
+/** The training jobs of a region: those of PAI DLC, and QuickStart's on PAI Studio. Every method takes the id of either. */
 export class Jobs {
   readonly #pai: PaiTransport;
   readonly #workspaceId: string | undefined;
+  readonly #submitter: Submitter;
 
-  constructor(pai: PaiTransport, workspaceId?: string) {
-    this.#pai = pai;
+  constructor(pai: PaiTransport, workspaceId?: string, { target = pai.regionId, clock, random }: SubmitFrom = {}) {
+    this.#pai = withTrainingJobs(pai);
     this.#workspaceId = workspaceId;
+    this.#submitter = { pai, workspaceId, target, journal: memoryJournal(), clock, random };
   }
 
-  /** Plans, then creates: see `submitJob` for what it refuses. */
-  submit(spec: CptRunSpecInput, options: SubmitOptions = {}): Promise<Job> {
-    return submitJob(this.#pai, spec, { ...options, workspaceId: this.#workspaceId });
+  /** Plans, then makes sure that the job exists, exactly once: see `submitJob` for how, and for what it refuses. */
+  submit(spec: CptRunSpecInput, options: SubmitOptions = {}): Promise<SubmittedJob> {
+    return submitJob(this.#submitter, spec, options);
+  }
+
+  /**
+   * Goes on with what an earlier process left in the journal: finds or creates the jobs, stops late duplicates. Run it at the
+   * start of a service and from time to time; the period bounds how long a duplicate can live.
+   */
+  recover(journal: SubmitJournal, options: RecoverOptions & SubmitPatience = {}): Promise<RecoveredSubmission[]> {
+    return recoverJobs(this.#submitter, journal, options);
   }
 
   async get(jobId: string, { signal }: CallOptions = {}): Promise<Job> {
@@ -66,7 +99,15 @@ export class Jobs {
   }
 
   /** Jobs, newest first, page by page as it is read on. */
-  async *list(options: ListJobsOptions = {}): AsyncGenerator<Job, void, undefined> {
+  async *list({ route = 'dlc', ...options }: ListJobsOptions = {}): AsyncGenerator<Job, void, undefined> {
+    if (route !== 'quickstart') {
+      const dlc = this.#listOf(this.#pai, options);
+      if (route === 'dlc') yield* dlc;
+      else yield* newestFirst(dlc, this.#listOf(asTrainingJobs(this.#pai), options));
+    } else yield* this.#listOf(asTrainingJobs(this.#pai), options);
+  }
+
+  async *#listOf(pai: PaiTransport, options: ListJobsOptions): AsyncGenerator<Job, void, undefined> {
     const { displayName, status, tags, createdAfter = BEFORE_EVERY_JOB, signal } = options;
     const seen = new Set<string>();
     for (let page = 1; ; page++) {
@@ -75,7 +116,7 @@ export class Jobs {
         ...{ StartTime: createdAfter, SortBy: 'GmtCreateTime' as const, Order: 'desc' as const },
         ...{ PageNumber: page, PageSize: PAGE_SIZE },
       };
-      const { Jobs: jobs = [], TotalCount } = await this.#pai.call('ListJobs', { query }, { signal });
+      const { Jobs: jobs = [], TotalCount } = await pai.call('ListJobs', { query }, { signal });
       for (const job of jobs) {
         if (seen.has(job.JobId)) continue; // a job created meanwhile has pushed it on to this page
         seen.add(job.JobId);
@@ -130,6 +171,16 @@ export class Jobs {
     return readPodLog(this.#pai, jobId, pod, { cursor, clock: systemClock, signal });
   }
 
+  /** Why it failed: the earliest error over the logs of all its pods, with evidence and advice; see `explainJob`. */
+  explain(jobId: string, options: ExplainOptions = {}): Promise<JobFailure> {
+    return explainJob(this.#pai, jobId, options);
+  }
+
+  /** What its pods used of GPUs, CPUs, memory, network and disks: see `readJobMetrics`. */
+  metrics(jobId: string, options: MetricsOptions = {}): Promise<PodMetric[]> {
+    return readJobMetrics(this.#pai, jobId, options);
+  }
+
   /** What happens in the job from now to its end, each event once: see `followJob`. */
   follow(jobId: string, options: FollowOptions = {}): AsyncGenerator<JobEvent, void, undefined> {
     return followJob(this.#pai, jobId, options);
@@ -139,5 +190,23 @@ export class Jobs {
   watch(jobId: string, options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
     const stop = (): Promise<Job> => this.stop(jobId, { signal: options.signal });
     return watchJob(this.#pai, jobId, stop, options);
+  }
+}
+
+/** Two lists that are newest first, as one; it reads of each no further than it must. */
+async function* newestFirst(
+  first: AsyncGenerator<Job, void, undefined>,
+  second: AsyncGenerator<Job, void, undefined>,
+): AsyncGenerator<Job, void, undefined> {
+  let [a, b] = await Promise.all([first.next(), second.next()]);
+  while (!a.done || !b.done) {
+    const isFirst = !a.done && (b.done || Date.parse(a.value.createdAt) >= Date.parse(b.value.createdAt));
+    if (isFirst && !a.done) {
+      yield a.value;
+      a = await first.next();
+    } else if (!b.done) {
+      yield b.value;
+      b = await second.next();
+    }
   }
 }

@@ -14,6 +14,12 @@ describe('regionalEndpoint', () => {
     ['eas', 'cn-zhangjiakou', 'pai-eas.cn-zhangjiakou.aliyuncs.com'],
     ['eas', 'me-east-1', 'pai-eas.me-east-1.aliyuncs.com'],
     ['eas', 'xx-new-1', 'eas.xx-new-1.aliyuncs.com'],
+    ['paistudio', 'cn-hangzhou', 'pai.cn-hangzhou.data.aliyun.com'],
+    ['paistudio', 'cn-beijing', 'pai.cn-beijing.aliyuncs.com'],
+    ['paistudio', 'xx-new-1', 'paistudio.xx-new-1.aliyuncs.com'],
+    ['aiworkspace', 'cn-hangzhou', 'aiworkspace.cn-hangzhou.aliyuncs.com'],
+    ['aiworkspace', 'me-east-1', 'aiworkspace.aliyuncs.com'],
+    ['aiworkspace', 'ap-southeast-5', 'aiworkspace-vpc.ap-southeast-5.aliyuncs.com'],
   ] as const)('puts %s in %s at %s', (product, region, host) => {
     expect(regionalEndpoint(product, region)).toEqual({ host, protocol: 'https' });
   });

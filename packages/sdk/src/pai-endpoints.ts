@@ -27,25 +27,63 @@ const REGIONAL: Record<PaiProduct, { readonly prefix: string; readonly regions: 
       ...['us-southeast-1', 'us-west-1'],
     ],
   },
+  paistudio: {
+    prefix: 'pai',
+    regions: [
+      ...['cn-beijing', 'cn-guangzhou', 'cn-hongkong', 'cn-qingdao', 'cn-shanghai', 'cn-shanghai-finance-1'],
+      ...['cn-shenzhen', 'cn-wulanchabu', 'cn-zhangjiakou', 'cn-zhongwei', 'ap-northeast-1', 'ap-northeast-2'],
+      ...['ap-south-1', 'ap-southeast-1', 'ap-southeast-2', 'ap-southeast-3', 'ap-southeast-5', 'ap-southeast-8'],
+      ...['eu-central-1', 'me-east-1', 'us-east-1', 'us-southeast-1', 'us-west-1'],
+    ],
+  },
+  // Its other regions follow the rule below, which gives the same form.
+  aiworkspace: { prefix: 'aiworkspace', regions: [] },
 };
 
-/** Regions whose jobs one central host holds. */
-const CENTRAL_DLC_REGIONS: readonly string[] = [
-  ...['ap-south-1', 'ap-southeast-2', 'cn-beijing-finance-1', 'cn-chengdu', 'cn-huhehaote', 'cn-north-2-gov-1'],
-  ...['cn-qingdao', 'cn-shenzhen-finance-1', 'cn-wuhan', 'cn-zhangjiakou', 'eu-west-1', 'me-east-1'],
-];
+/** Hosts of another form than their product's others. */
+const ODD_HOSTS: Readonly<Record<string, string>> = {
+  'paistudio cn-hangzhou': 'pai.cn-hangzhou.data.aliyun.com',
+  'aiworkspace ap-southeast-5': 'aiworkspace-vpc.ap-southeast-5.aliyuncs.com',
+};
+
+/** What the rule of the official clients calls a product whose mapped hosts are called otherwise. */
+const RULE_NAMES: Readonly<Record<PaiProduct, string>> = {
+  dlc: 'pai-dlc',
+  eas: 'eas',
+  paistudio: 'paistudio',
+  aiworkspace: 'aiworkspace',
+};
+
+/** Regions that one central host holds. */
+const CENTRAL_REGIONS: Readonly<Partial<Record<PaiProduct, { host: string; regions: readonly string[] }>>> = {
+  dlc: {
+    host: 'pai-dlc.aliyuncs.com',
+    regions: [
+      ...['ap-south-1', 'ap-southeast-2', 'cn-beijing-finance-1', 'cn-chengdu', 'cn-huhehaote', 'cn-north-2-gov-1'],
+      ...['cn-qingdao', 'cn-shenzhen-finance-1', 'cn-wuhan', 'cn-zhangjiakou', 'eu-west-1', 'me-east-1'],
+    ],
+  },
+  aiworkspace: {
+    host: 'aiworkspace.aliyuncs.com',
+    regions: [
+      ...['ap-southeast-2', 'cn-beijing-finance-1', 'cn-huhehaote', 'cn-qingdao', 'cn-shenzhen-finance-1', 'cn-wuhan'],
+      ...['eu-west-1', 'me-east-1'],
+    ],
+  },
+};
 
 /**
  * The endpoint of a product in a region. A region that no table knows follows the rule of the official clients,
- * `product.region.aliyuncs.com`, where the product of EAS is `eas` and not `pai-eas`.
+ * `product.region.aliyuncs.com`, where the product of EAS is `eas` and not `pai-eas`, and Studio's `paistudio` and not `pai`.
  */
 export function regionalEndpoint(product: PaiProduct, regionId: string): Endpoint {
   const { prefix, regions } = REGIONAL[product];
-  if (regions.includes(regionId)) return { host: `${prefix}.${regionId}.aliyuncs.com`, protocol: 'https' };
-  if (product === 'dlc' && CENTRAL_DLC_REGIONS.includes(regionId)) {
-    return { host: 'pai-dlc.aliyuncs.com', protocol: 'https' };
-  }
-  return { host: `${product === 'eas' ? 'eas' : prefix}.${regionId}.aliyuncs.com`, protocol: 'https' };
+  const central = CENTRAL_REGIONS[product];
+  const odd = ODD_HOSTS[`${product} ${regionId}`];
+  if (odd !== undefined) return { host: odd, protocol: 'https' };
+  if (central?.regions.includes(regionId)) return { host: central.host, protocol: 'https' };
+  const name = regions.includes(regionId) ? prefix : RULE_NAMES[product];
+  return { host: `${name}.${regionId}.aliyuncs.com`, protocol: 'https' };
 }
 
 /**

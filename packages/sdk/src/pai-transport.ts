@@ -45,8 +45,11 @@ export interface PaiTransportOptions {
   endpoint?: string;
   /** Without one, the default chain of @alicloud/credentials is asked at the first call. */
   credential?: AccessKeyCredential;
-  /** A client to send with instead, for all products or for some. */
-  transport?: AcsTransport | Partial<Record<PaiProduct, AcsTransport>>;
+  /**
+   * A client to send with instead, for all products or for some; or `official`: the generated clients of Alibaba Cloud for
+   * DLC and EAS, which must be installed beside this package. Studio and AIWorkSpace are then called as without it.
+   */
+  transport?: AcsTransport | Partial<Record<PaiProduct, AcsTransport>> | 'official';
   connectTimeoutMs?: number;
   readTimeoutMs?: number;
   retry?: Partial<RetryPolicy>;
@@ -82,18 +85,18 @@ export function createPaiTransport(options: PaiTransportOptions): PaiTransport {
   const redactor = createRedactor();
   const clients = new Map<PaiProduct, AcsTransport>();
 
-  const clientOf = (product: PaiProduct): AcsTransport => {
-    const found = clients.get(product);
+  const clientOf = async (product: PaiProduct): Promise<AcsTransport> => {
+    const found = clients.get(product) ?? givenTransport(options.transport, product);
     if (found) return found;
-    const given = givenTransport(options.transport, product);
     const endpoint = override ?? regionalEndpoint(product, regionId);
-    const made = given ?? createCoreClient(endpoint, regionId, options.credential, redactor);
+    const Client = options.transport === 'official' ? await loadOfficialClient(product) : undefined;
+    const made = createClient(endpoint, regionId, options.credential, redactor, Client);
     clients.set(product, made);
     return made;
   };
 
   const send = async (action: string, operation: PaiOperation, input: PaiInput<PaiAction>, signal?: AbortSignal) => {
-    const client = clientOf(operation.product);
+    const client = await clientOf(operation.product);
     const { params, request } = toAcsRequest(action, operation, input);
     // Both are the read timeout: see socket-guard.ts for what the client makes of `connectTimeout`.
     const runtime = { connectTimeout: readTimeoutMs, readTimeout: readTimeoutMs };
@@ -128,28 +131,62 @@ export function createPaiTransport(options: PaiTransportOptions): PaiTransport {
 }
 
 function givenTransport(given: PaiTransportOptions['transport'], product: PaiProduct): AcsTransport | undefined {
-  if (given === undefined) return undefined;
+  if (given === undefined || given === 'official') return undefined;
   return 'callApi' in given && typeof given.callApi === 'function'
     ? (given as AcsTransport)
     : (given as Partial<Record<PaiProduct, AcsTransport>>)[product];
 }
 
 /** @alicloud is loaded at the first call only: it costs 70 ms, and planning or a schema never needs it. */
-function createCoreClient(
+function createClient(
   { host, protocol }: Endpoint,
   regionId: string,
   credential: AccessKeyCredential | undefined,
   redactor: Redactor,
+  Official: ClientClass | undefined,
 ): AcsTransport {
   // By require, not import: loaders disagree on what the default of such a CommonJS module is.
   const require = createRequire(import.meta.url);
-  const { default: Client, $OpenApiUtil } = require('@alicloud/openapi-core') as OpenApiCore;
+  const { default: Core, $OpenApiUtil } = require('@alicloud/openapi-core') as OpenApiCore;
+  const Client = Official ?? Core;
   const { default: Credential, Config } = require('@alicloud/credentials') as Credentials;
   const type = credential?.securityToken ? 'sts' : 'access_key';
   const source = credential ? new Credential(new Config({ type, ...credential })) : new Credential();
   const config = new $OpenApiUtil.Config({ endpoint: host, protocol, regionId });
   config.credential = watchedCredential(source, redactor) as typeof source;
   return new Client(config) as AcsTransport;
+}
+
+/** What a generated client is made by. */
+type ClientClass = new (config: InstanceType<OpenApiCore['$OpenApiUtil']['Config']>) => unknown;
+
+/** Not every registry serves these, so they are no dependencies. */
+const OFFICIAL_PACKAGES: Partial<Record<PaiProduct, string>> = {
+  dlc: '@alicloud/pai-dlc20201203',
+  eas: '@alicloud/eas20210701',
+};
+
+/** @throws InvalidInputError `CPT_CONFIG_OFFICIAL_CLIENT` when the package is not installed, or is none of these clients. */
+async function loadOfficialClient(product: PaiProduct): Promise<ClientClass | undefined> {
+  const name = OFFICIAL_PACKAGES[product];
+  if (name === undefined) return undefined;
+  const refuse = (why: string, cause?: unknown): InvalidInputError =>
+    new InvalidInputError(
+      'CPT_CONFIG_OFFICIAL_CLIENT',
+      `transport "official" needs ${name}, ${why}: npm install ${name}, or leave transport out`,
+      { field: 'transport', package: name },
+      { cause },
+    );
+  let found: { default?: unknown };
+  try {
+    found = (await import(name)) as { default?: unknown };
+  } catch (error) {
+    throw refuse('which cannot be loaded', error);
+  }
+  // Of a CommonJS module `default` is the module itself, whose own `default` is the class.
+  const inner = (found.default as { default?: unknown } | undefined)?.default ?? found.default;
+  if (typeof inner === 'function' && 'callApi' in inner.prototype) return inner as ClientClass;
+  throw refuse('whose version here is no client of this kind');
 }
 
 type OpenApiCore = typeof import('@alicloud/openapi-core', { with: { 'resolution-mode': 'require' }});

@@ -1,5 +1,12 @@
-/** PAI's products, as far as this project calls them: DLC runs jobs, EAS serves models. */
-export type PaiProduct = 'dlc' | 'eas';
+import { SERVICE_OPERATIONS, type ServiceCalls } from './service-wire.ts';
+import { STUDIO_OPERATIONS, type StudioCalls } from './studio-wire.ts';
+import { WORKSPACE_OPERATIONS, type WorkspaceCalls } from './workspace-wire.ts';
+
+/**
+ * PAI's products, as far as this project calls them: DLC runs jobs, EAS serves models, PAI Studio runs QuickStart's training
+ * jobs and keeps quotas, AIWorkSpace keeps data sets and models.
+ */
+export type PaiProduct = 'dlc' | 'eas' | 'paistudio' | 'aiworkspace';
 
 /** One operation of a product: everything that a signed request needs besides its arguments. */
 export interface PaiOperation {
@@ -22,13 +29,6 @@ const dlc = (method: Method, path: string, repeat: Repeat = 'repeatable'): PaiOp
   path: `/api/v1${path}`,
   isIdempotent: repeat === 'repeatable',
 });
-const eas = (method: Method, path: string, repeat: Repeat = 'repeatable'): PaiOperation => ({
-  product: 'eas',
-  version: '2021-07-01',
-  method,
-  path: `/api/v2${path}`,
-  isIdempotent: repeat === 'repeatable',
-});
 
 /** Every operation in use, one line each (aliyun/alibabacloud-typescript-sdk@06a71f93, pai-dlc-20201203 and eas-20210701). */
 export const PAI_OPERATIONS = {
@@ -38,20 +38,19 @@ export const PAI_OPERATIONS = {
   StopJob: dlc('POST', '/jobs/{JobId}/stop'),
   DeleteJob: dlc('DELETE', '/jobs/{JobId}'),
   GetPodLogs: dlc('GET', '/jobs/{JobId}/pods/{PodId}/logs'),
-  // In EAS paths the cluster id is the region id.
-  CreateService: eas('POST', '/services', 'once'),
-  DescribeService: eas('GET', '/services/{ClusterId}/{ServiceName}'),
-  ListServices: eas('GET', '/services'),
-  DeleteService: eas('DELETE', '/services/{ClusterId}/{ServiceName}'),
-  StartService: eas('PUT', '/services/{ClusterId}/{ServiceName}/start'),
-  StopService: eas('PUT', '/services/{ClusterId}/{ServiceName}/stop'),
+  GetPodEvents: dlc('GET', '/jobs/{JobId}/pods/{PodId}/events'),
+  GetJobMetrics: dlc('GET', '/jobs/{JobId}/metrics'),
+  ListEcsSpecs: dlc('GET', '/ecsspecs'),
+  ...SERVICE_OPERATIONS,
+  ...STUDIO_OPERATIONS,
+  ...WORKSPACE_OPERATIONS,
 } as const satisfies Record<string, PaiOperation>;
 
 /** The name of an operation, as the header x-acs-action carries it. */
 export type PaiAction = keyof typeof PAI_OPERATIONS;
 
 /** What each operation takes and gives, in PAI's own names. Fields that are not listed here survive. */
-export interface PaiCalls {
+export interface PaiCalls extends ServiceCalls, StudioCalls, WorkspaceCalls {
   CreateJob: { path?: undefined; query?: undefined; body: WireCreateJob; answer: { JobId: string; RequestId: string } };
   GetJob: { path: { JobId: string }; query?: { NeedDetail?: boolean }; body?: undefined; answer: WireJob };
   ListJobs: { path?: undefined; query: WireListJobs; body?: undefined; answer: WireJobPage };
@@ -63,28 +62,30 @@ export interface PaiCalls {
     body?: undefined;
     answer: { Logs: string[]; JobId: string; PodId: string; PodUid?: string };
   };
-  CreateService: {
-    path?: undefined;
-    query?: { WorkspaceId?: string; Labels?: Record<string, string> };
-    /** The service JSON itself, in EAS's lower-case names. */
-    body: Record<string, unknown>;
-    answer: { ServiceId: string; ServiceName: string; Region: string; Status: string };
-  };
-  DescribeService: { path: ServicePath; query?: undefined; body?: undefined; answer: WireService };
-  ListServices: {
-    path?: undefined;
-    query: { Filter?: string; WorkspaceId?: string; PageNumber: number; PageSize: number };
+  GetPodEvents: {
+    path: { JobId: string; PodId: string };
+    query: { PodUid?: string; StartTime?: string; EndTime?: string; MaxEventsNum?: number };
     body?: undefined;
-    answer: { Services: WireService[]; PageNumber: number; PageSize: number; TotalCount: number };
+    answer: { Events?: string[]; JobId: string; PodId: string; PodUid?: string };
   };
-  DeleteService: { path: ServicePath; query?: undefined; body?: undefined; answer: { Message?: string } };
-  StartService: { path: ServicePath; query?: undefined; body?: undefined; answer: { Message?: string } };
-  StopService: { path: ServicePath; query?: undefined; body?: undefined; answer: { Message?: string } };
-}
-
-interface ServicePath {
-  ClusterId: string;
-  ServiceName: string;
+  GetJobMetrics: {
+    path: { JobId: string };
+    query: { MetricType: string; StartTime?: string; EndTime?: string; TimeStep?: string; Token?: string };
+    body?: undefined;
+    answer: { PodMetrics?: { PodId: string; Metrics?: { Time: number; Value: number }[] }[] };
+  };
+  ListEcsSpecs: {
+    path?: undefined;
+    query: {
+      AcceleratorType?: 'CPU' | 'GPU';
+      InstanceTypes?: string;
+      ResourceType?: 'ECS' | 'Lingjun';
+      PageNumber: number;
+      PageSize: number;
+    };
+    body?: undefined;
+    answer: { EcsSpecs: WireEcsSpec[]; TotalCount: number };
+  };
 }
 
 /** A folder to mount: a dataset of the workspace or a URI, never both. */
@@ -195,21 +196,15 @@ export interface WireJobPage {
   RequestId: string;
 }
 
-/** A service as DescribeService and ListServices tell it. */
-export interface WireService {
-  ServiceName: string;
-  ServiceId?: string;
-  Status: string;
-  Reason?: string;
-  Message?: string;
-  AccessToken?: string;
-  InternetEndpoint?: string;
-  IntranetEndpoint?: string;
-  RunningInstance?: number;
-  TotalInstance?: number;
-  Image?: string;
-  CreateTime?: string;
-  UpdateTime?: string;
-  WorkspaceId?: string;
+/** A machine type of the public pool, with memory in GiB. PAI tells no price. */
+export interface WireEcsSpec {
+  InstanceType: string;
+  Cpu?: number;
+  Memory?: number;
+  Gpu?: number;
+  GpuType?: string;
+  GpuMemory?: number;
+  ResourceType?: string;
+  IsAvailable?: boolean;
   [field: string]: unknown;
 }

@@ -27,6 +27,12 @@ export const STORAGE_URI: TextForm = {
     'a folder in cloud storage, such as nas://<file system id>.<region>/<path> or oss://<bucket>.<endpoint>/<path>',
 };
 
+/** Where a model to serve can lie: EAS mounts both. */
+export const MODEL_URI: TextForm = {
+  pattern: '^(nas://[A-Za-z0-9-]+\\.[a-z0-9-]+|oss://[a-z0-9-]+(\\.[a-z0-9.-]+)?)(/[^\\s]*)?$',
+  expects: 'a folder on NAS or OSS, nas://<file system id>.<region>/<path> or oss://<bucket>.<endpoint>/<path>',
+};
+
 /** What a shell takes for a variable. */
 export const ENVIRONMENT_NAME: TextForm = {
   pattern: '^[A-Za-z_][A-Za-z0-9_]*$',
@@ -47,5 +53,5 @@ export const PLAIN_NAME: TextForm = {
 
 /** Every form above, by its pattern. */
 export const TEXT_FORMS: ReadonlyMap<string, TextForm> = new Map(
-  [SAFE_PATH, NAS_URI, STORAGE_URI, ENVIRONMENT_NAME, SERVICE_NAME, PLAIN_NAME].map((form) => [form.pattern, form]),
+  [SAFE_PATH, NAS_URI, STORAGE_URI, MODEL_URI, ENVIRONMENT_NAME, SERVICE_NAME, PLAIN_NAME].map((form) => [form.pattern, form]),
 );

@@ -1,7 +1,9 @@
 import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
 import { MODEL_NAMES } from './models.ts';
 import { type InputProblem, parseInput } from './parse-input.ts';
 import { ENVIRONMENT_NAME, NAS_URI, PLAIN_NAME, SAFE_PATH, STORAGE_URI } from './patterns.ts';
+import { checkQuickstart } from './routes/quickstart-input.ts';
 
 const closed = { additionalProperties: false } as const;
 const count = (minimum: number, description: string, extra: object = {}) =>
@@ -95,6 +97,19 @@ const ComputeSchema = Type.Object(
   { ...closed, title: 'Compute' },
 );
 
+const QuickstartSchema = Type.Object(
+  {
+    card: Type.Optional(Type.String({ minLength: 1, description: 'Name of the card in the Model Gallery.' })),
+    version: Type.Optional(Type.String({ minLength: 1, description: 'Version of the card; by default the latest.' })),
+    hyperParameters: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        description: 'Further hyper-parameters of the card’s algorithm, in text as PAI passes them.',
+      }),
+    ),
+  },
+  { ...closed, title: 'Quickstart', description: 'Only with the route quickstart.' },
+);
+
 /** One continued pre-training run; also the body of the REST service's `POST /v1/jobs`. */
 export const CptRunSpecSchema = Type.Object(
   {
@@ -129,7 +144,20 @@ export const CptRunSpecSchema = Type.Object(
       { ...closed, title: 'Output', description: 'A NAS folder; checkpoints land in its sub-folder "checkpoint".' },
     ),
     compute: ComputeSchema,
-    image: Type.String({ pattern: PLAIN_NAME.pattern, description: 'Container image with Pai-Megatron-Patch.' }),
+    image: Type.Optional(
+      Type.String({
+        pattern: PLAIN_NAME.pattern,
+        description: 'Container image with Pai-Megatron-Patch; on QuickStart the algorithm brings its own.',
+      }),
+    ),
+    route: Type.Optional(
+      Type.Enum(['dlc', 'quickstart'], {
+        type: 'string',
+        description:
+          'dlc, the default, runs Pai-Megatron-Patch in the image; quickstart trains a card of the Model Gallery.',
+      }),
+    ),
+    quickstart: Type.Optional(QuickstartSchema),
     workspaceId: Type.Optional(Type.String({ minLength: 1, description: 'PAI workspace.' })),
     vpc: Type.Optional(VpcSchema),
     priority: Type.Optional(count(1, 'Place in the queue; 9 is first.', { maximum: 9 })),
@@ -149,6 +177,8 @@ export const CptRunSpecSchema = Type.Object(
 export type CptRunSpecInput = Static<typeof CptRunSpecSchema>;
 /** The ten hyper-parameters, none absent. */
 export type HyperParameters = Required<Static<typeof HyperParametersSchema>>;
+/** Their defaults: those of PAI-QuickStart. */
+export const DEFAULT_HYPER_PARAMETERS = Value.Default(HyperParametersSchema, {}) as HyperParameters;
 /** The three parallel sizes, none absent. */
 export type Parallel = Required<Static<typeof ParallelSchema>>;
 type Compute = Static<typeof ComputeSchema>;
@@ -202,6 +232,11 @@ function crossCheck(spec: CptRunSpecInput): InputProblem[] {
   for (const name of ['train', 'validation'] as const) {
     const file = /\.(bin|idx)$/.exec(spec.data[name] ?? '');
     if (file) report(`/data/${name}`, `ends in ${file[0]}; give the prefix that dataset.bin and dataset.idx share`);
+  }
+  if (spec.route === 'quickstart') problems.push(...checkQuickstart(spec));
+  else {
+    if (spec.image === undefined) report('/image', 'is missing');
+    if (spec.quickstart !== undefined) report('/quickstart', 'is only for the route "quickstart"');
   }
   return problems;
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { JOB_PHASES } from './job-status.ts';
-import { NAS_URI, PLAIN_NAME, SAFE_PATH, SERVICE_NAME } from './patterns.ts';
+import { MODEL_URI, PLAIN_NAME, SAFE_PATH, SERVICE_NAME } from './patterns.ts';
 import { VpcSchema } from './run-spec.ts';
 import { SERVICE_PHASES } from './service-status.ts';
 
@@ -15,6 +15,9 @@ export const PodSchema = Type.Object(
   {
     podId: text('Name within the job, such as dlc1-worker-0.'),
     podUid: optionalText('Changes when the pod is restarted.'),
+    replacedUids: Type.Optional(
+      Type.Array(Type.String(), { description: 'Uids of the pods that it replaced, oldest first.' }),
+    ),
     type: optionalText('Master or Worker.'),
     status: optionalText('PAI’s status of the pod.'),
     ip: optionalText('Address inside the VPC.'),
@@ -59,7 +62,7 @@ export const JobSchema = Type.Object(
     pods: Type.Array(PodSchema, { description: 'Empty in a list.' }),
     statusHistory: Type.Array(StatusChangeSchema, { description: 'Statuses so far, oldest first; empty in a list.' }),
   },
-  { title: 'Job', description: 'A training job on PAI DLC.' },
+  { title: 'Job', description: 'A training job of PAI, on DLC or on QuickStart.' },
 );
 /** See `JobSchema`. */
 export type Job = Static<typeof JobSchema>;
@@ -82,6 +85,11 @@ export const ServiceSchema = Type.Object(
     image: optionalText('Container image.'),
     runningInstances: Type.Optional(Type.Number({ description: 'Instances that run.' })),
     instances: Type.Optional(Type.Number({ description: 'Instances asked for.' })),
+    version: Type.Optional(Type.Number({ description: 'Version that runs.' })),
+    latestVersion: Type.Optional(Type.Number({ description: 'Newest version.' })),
+    group: optionalText('Services of one group share an address.'),
+    weight: Type.Optional(Type.Number({ description: 'Share of the group’s traffic, against the other weights.' })),
+    trafficState: optionalText('grouping takes its share of the group’s traffic, standalone none.'),
     workspaceId: optionalText('PAI workspace.'),
     createdAt: optionalTime('When it was created'),
     updatedAt: optionalTime('When it was last changed'),
@@ -98,13 +106,13 @@ export type ServiceList = Static<typeof ServiceListSchema>;
 
 const closed = { additionalProperties: false } as const;
 
-/** A service to deploy: a Hugging Face checkpoint on NAS, served by an image that has `vllm` on its path. */
+/** A service to deploy: a Hugging Face checkpoint on NAS or OSS, served by an image that has `vllm` on its path. */
 export const ServiceSpecSchema = Type.Object(
   {
     name: Type.String({ pattern: SERVICE_NAME.pattern, description: 'Unique in the region.' }),
     checkpoint: Type.Object(
       {
-        uri: Type.String({ pattern: NAS_URI.pattern, description: 'Folder with config.json and safetensors.' }),
+        uri: Type.String({ pattern: MODEL_URI.pattern, description: 'Folder with config.json and safetensors.' }),
         mountPath: Type.Optional(
           Type.String({ pattern: SAFE_PATH.pattern, default: '/model', description: 'Where the container sees it.' }),
         ),
@@ -135,6 +143,14 @@ export const ServiceSpecSchema = Type.Object(
       Type.Integer({ minimum: 1, description: 'GPUs of an instance that share the model.' }),
     ),
     maxModelLength: Type.Optional(Type.Integer({ minimum: 1, description: 'Tokens of prompt and completion.' })),
+    group: Type.Optional(
+      Type.String({
+        pattern: SERVICE_NAME.pattern,
+        description: 'Services of one group share an address and split its traffic by their weights.',
+      }),
+    ),
+    sharedMemoryGiB: Type.Optional(Type.Integer({ minimum: 1, description: 'EAS gives 64 when it is absent.' })),
+    diskGiB: Type.Optional(Type.Integer({ minimum: 1, description: 'For the image and what it writes.' })),
     workspaceId: Type.Optional(Type.String({ minLength: 1, description: 'PAI workspace.' })),
     vpc: Type.Optional(VpcSchema),
   },

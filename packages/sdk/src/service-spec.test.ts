@@ -20,7 +20,7 @@ describe('parseServiceSpec', () => {
   it.each<[string, object, RegExp]>([
     ['a name with capitals', { name: 'Qwen' }, /\/name is "Qwen"; it must be 3 to 63 lower-case/],
     ['a name with a dash', { name: 'qwen2-cpt' }, /\/name/],
-    ['OSS', { checkpoint: { uri: 'oss://bucket/model' } }, /\/checkpoint\/uri .* a folder on NAS/],
+    ['CPFS', { checkpoint: { uri: 'cpfs://x.y/model' } }, /\/checkpoint\/uri .* a folder on NAS or OSS/],
     ['a served name with a space', { servedModelName: 'a b' }, /\/servedModelName/],
     ['port 0', { port: 0 }, /\/port is 0/],
     ['a misspelt field', { instancetype: 'x' }, /did you mean "instanceType"/],
@@ -78,6 +78,25 @@ describe('toServiceJson', () => {
     });
     expect(json).not.toHaveProperty('cloud');
     expect(JSON.stringify(json.containers)).toContain('--tensor-parallel-size 2');
+  });
+
+  it('mounts OSS, and asks for a group, shared memory and disk', () => {
+    const uri = 'oss://bucket.oss-cn-hangzhou-internal.aliyuncs.com/ckpt-hf';
+    const spec = parseServiceSpec({
+      ...small,
+      ...{ checkpoint: { uri }, group: 'qwen2_cpt', sharedMemoryGiB: 200, diskGiB: 200 },
+    });
+    expect(toServiceJson(spec)).toMatchObject({
+      metadata: { group: 'qwen2_cpt', shm_size: 200, disk: '200Gi' },
+      storage: [
+        {
+          mount_path: '/model',
+          oss: {
+            ...{ path: 'oss://bucket/ckpt-hf/', endpoint: 'oss-cn-hangzhou-internal.aliyuncs.com', readOnly: true },
+          },
+        },
+      ],
+    });
   });
 
   it('mounts the root of a file system', () => {

@@ -48,18 +48,26 @@ export function toServiceJson(spec: ServiceSpec, workspaceId?: string): Record<s
       gpu: resource?.gpus,
       cpu: resource?.cpus,
       memory: resource?.memoryMiB,
+      group: spec.group,
+      shm_size: spec.sharedMemoryGiB,
+      disk: spec.diskGiB === undefined ? undefined : `${spec.diskGiB}Gi`,
     }),
     cloud: Object.keys(cloud).length > 0 ? cloud : undefined,
-    storage: [nasStorage(spec.checkpoint)],
+    storage: [storageOf(spec.checkpoint)],
     containers: [{ image: spec.image, port: spec.port, script: serveScript(spec) }],
   });
 }
 
-/** `nas://<file system>.<region>/<path>` as EAS mounts it. Read-only: a served model never changes. */
-function nasStorage({ uri, mountPath }: ServiceSpec['checkpoint']): Record<string, unknown> {
-  const { host, pathname } = new URL(uri);
+/** The folder as EAS mounts it. Read-only: a served model never changes. */
+function storageOf({ uri, mountPath }: ServiceSpec['checkpoint']): Record<string, unknown> {
+  const { protocol, host, pathname } = new URL(uri);
   const path = pathname === '' ? '/' : decodeURIComponent(pathname);
-  return { mount_path: mountPath, nfs: { server: `${host}.nas.aliyuncs.com`, path, readOnly: true } };
+  if (protocol === 'nas:') {
+    return { mount_path: mountPath, nfs: { server: `${host}.nas.aliyuncs.com`, path, readOnly: true } };
+  }
+  const [bucket = '', ...endpoint] = host.split('.');
+  const oss = { path: `oss://${bucket}${path.replace(/\/*$/, '/')}`, readOnly: true };
+  return { mount_path: mountPath, oss: endpoint.length > 0 ? { ...oss, endpoint: endpoint.join('.') } : oss };
 }
 
 function serveScript(spec: ServiceSpec): string {

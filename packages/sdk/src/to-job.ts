@@ -28,12 +28,21 @@ function toPod(wire: WirePod): Pod {
   return omitUndefined({
     podId: wire.PodId,
     podUid: wire.PodUid || undefined,
+    replacedUids: replacedBy(wire),
     type: wire.Type || undefined,
     status: wire.Status || undefined,
     ip: wire.Ip || undefined,
     startedAt: wire.GmtStartTime || undefined,
     finishedAt: wire.GmtFinishTime || undefined,
   });
+}
+
+/** PAI does not say in which order it lists them. */
+function replacedBy({ PodUid, HistoryPods = [] }: WirePod): string[] | undefined {
+  const startOf = ({ GmtStartTime, GmtCreateTime }: WirePod): string => String(GmtStartTime || GmtCreateTime || '');
+  const ordered = [...HistoryPods].sort((a, b) => (startOf(a) < startOf(b) ? -1 : startOf(a) > startOf(b) ? 1 : 0));
+  const uids = ordered.flatMap((old) => (old.PodUid && old.PodUid !== PodUid ? [old.PodUid] : []));
+  return uids.length === 0 ? undefined : uids;
 }
 
 function toStatusChange(wire: WireStatusTransition): StatusChange {

@@ -51,6 +51,9 @@ export function listJobs(jobs: readonly JobRecord[], query: Query, now: number):
   };
 }
 
+/** A job is listed also when its data set has been deleted. */
+const anyDataset = (): string => 'nas://deleted.region/';
+
 function jobFilter(query: Query, now: number): (job: JobRecord) => boolean {
   const window = readWindow(query, now);
   const tags = Object.entries(readJsonMap(query, 'Tags'));
@@ -58,7 +61,7 @@ function jobFilter(query: Query, now: number): (job: JobRecord) => boolean {
   const name = query.get('DisplayName')?.toLowerCase() ?? '';
   const equals = (parameter: string, value: unknown) => (query.get(parameter) || value) === value;
   return (job) => {
-    const request = parseJobRequest(job.request);
+    const request = parseJobRequest(job.request, anyDataset);
     return (
       isInWindow(job.createdAt, window) &&
       request.displayName.toLowerCase().includes(name) &&

@@ -8,6 +8,7 @@ import { toWireEvent, toWireJob } from '../job-wire.ts';
 import { type ApiRequest, type Operation, parseBody } from '../operations.ts';
 import { isInWindow, readInteger, readWindow } from '../parameters.ts';
 import { readNewestLines } from '../process-log.ts';
+import type { DatasetUris } from '../registry.ts';
 import { type EventRecord, type JobRecord, nextSequence, type PodRecord, type Store } from '../state.ts';
 import { LIST_JOBS_QUERY, listJobs } from './dlc-list.ts';
 
@@ -17,7 +18,12 @@ const POD = `${JOB}/pods/{PodId}`;
 const EVENTS_QUERY = ['StartTime', 'EndTime', 'MaxEventsNum'];
 
 /** The operations of DLC that are emulated. */
-export function dlcOperations(host: Host, jobs: Store<JobRecord>, runner: JobRunner): Operation[] {
+export function dlcOperations(
+  host: Host,
+  jobs: Store<JobRecord>,
+  runner: JobRunner,
+  uriOfDataset: DatasetUris,
+): Operation[] {
   const { now } = host.clock;
   const operation = (
     action: string,
@@ -34,7 +40,7 @@ export function dlcOperations(host: Host, jobs: Store<JobRecord>, runner: JobRun
   };
   return [
     operation('CreateJob', 'POST', '/api/v1/jobs', [], async ({ body }) => {
-      const job = createJob(body, nextSequence(jobs.values()), now());
+      const job = createJob(body, nextSequence(jobs.values()), now(), uriOfDataset);
       jobs.put(job.jobId, job);
       await jobs.flush();
       runner.start(job);
@@ -80,12 +86,12 @@ export function dlcOperations(host: Host, jobs: Store<JobRecord>, runner: JobRun
   ];
 }
 
-function createJob(body: Uint8Array, sequence: number, now: number): JobRecord {
+function createJob(body: Uint8Array, sequence: number, now: number, uriOfDataset: DatasetUris): JobRecord {
   if (body.byteLength > MAX_JOB_BYTES) {
     throw invalidParameter(`The parameters have ${body.byteLength} bytes together; ${MAX_JOB_BYTES} at most.`);
   }
   const request = parseBody(body);
-  parseJobRequest(request);
+  parseJobRequest(request, uriOfDataset);
   const job: JobRecord = {
     kind: 'job',
     jobId: `dlc${randomBytes(8).toString('hex').slice(0, 13)}`,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkLoad, ownRanks } from './checkpoint.ts';
+import { ownRanks } from './checkpoint.ts';
 
 const parallel = { tensorParallelSize: 2, pipelineParallelSize: 4 };
 
@@ -17,27 +17,5 @@ describe('ownRanks', () => {
     const names = all.map(({ tensorRank, pipelineStage }) => `${tensorRank}/${pipelineStage}`);
     expect(new Set(names).size).toBe(8);
     expect(names).toHaveLength(8);
-  });
-});
-
-describe('checkLoad', () => {
-  const there = () => true;
-  const absent = () => false;
-
-  it('says nothing when there is nothing to load from', () => {
-    expect(checkLoad(undefined, there)).toEqual([]);
-  });
-
-  it("gives Megatron's warning for a folder without a tracker file", () => {
-    expect(checkLoad('/nas/base', absent)).toEqual([
-      'WARNING: could not find the metadata file /nas/base/latest_checkpointed_iteration.txt ',
-      '    will not load any checkpoints and will start from random',
-    ]);
-  });
-
-  it('refuses a checkpoint rather than pass over it', () => {
-    expect(() => checkLoad('/nas/base', there)).toThrow(
-      '/nas/base/latest_checkpointed_iteration.txt: there is a checkpoint',
-    );
   });
 });

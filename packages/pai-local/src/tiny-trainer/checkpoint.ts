@@ -1,13 +1,8 @@
-import { join } from 'node:path';
 import { commitCheckpoint, type ModelConfig, writeMegatronRankFiles } from '@pai-cpt/ckpt-convert';
-import { UnsupportedError } from '@pai-cpt/core';
 import { parameterWeights, type Trainer } from '@pai-cpt/model-runner';
 import type { ReplicaGroup } from './all-reduce.ts';
-import { noCheckpointLines, savedLine, savingLine } from './log-lines.ts';
+import { savedLine, savingLine } from './log-lines.ts';
 import type { TrainerOptions } from './options.ts';
-
-/** Named by the tracker file: the checkpoint that a loader takes. */
-const TRACKER_FILE = 'latest_checkpointed_iteration.txt';
 
 /** What a save needs besides the iteration. */
 export interface CheckpointTarget {
@@ -54,23 +49,6 @@ export function ownRanks(
   );
   return stages.flatMap((pipelineStage) =>
     Array.from({ length: tensorParallelSize }, (_, tensorRank) => ({ tensorRank, pipelineStage })),
-  );
-}
-
-/**
- * Looks at `--load`. A folder without a checkpoint gives the two lines by which Megatron says that it starts from random
- * values; no `--load` gives none.
- * @throws UnsupportedError `CPT_UNSUPPORTED_RESUME` when a checkpoint is there: to start from random values all the same
- * would lose what it holds, in silence.
- */
-export function checkLoad(loadDirectory: string | undefined, exists: (path: string) => boolean): string[] {
-  if (loadDirectory === undefined) return [];
-  const tracker = join(loadDirectory, TRACKER_FILE);
-  if (!exists(tracker)) return noCheckpointLines(tracker);
-  throw new UnsupportedError(
-    'CPT_UNSUPPORTED_RESUME',
-    `${tracker}: there is a checkpoint, and this trainer cannot load one yet; leave --load out to train from random values`,
-    { feature: '--load', file: tracker },
   );
 }
 

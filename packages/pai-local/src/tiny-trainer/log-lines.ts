@@ -59,6 +59,20 @@ export function savedLine(
   return `  successfully saved checkpoint from iteration ${wide(iteration, 7)} to ${directory} [ t 1/${tensorParallelSize}, p 1/${pipelineParallelSize} ]`;
 }
 
+/** Printed before the first byte of a checkpoint is read. */
+export function loadingLine(iteration: number, directory: string): string {
+  return ` loading checkpoint from ${directory} at iteration ${iteration}`;
+}
+
+/** Printed when the weights are there; the iteration is 0 for a `release`. */
+export function loadedLine(
+  iteration: number,
+  directory: string,
+  { tensorParallelSize, pipelineParallelSize }: { tensorParallelSize: number; pipelineParallelSize: number },
+): string {
+  return `  successfully loaded checkpoint from ${directory} [ t 1/${tensorParallelSize}, p 1/${pipelineParallelSize} ] at iteration ${iteration}`;
+}
+
 /** What Megatron says when `--load` names a folder without a checkpoint; for continued pre-training it is an alarm. */
 export function noCheckpointLines(trackerFile: string): string[] {
   return [

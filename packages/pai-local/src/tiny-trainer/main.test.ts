@@ -170,15 +170,25 @@ describe('two pods', () => {
     );
   });
 
-  it('refuse a checkpoint to load', async () => {
-    const base = join(folder, 'base');
-    await mkdir(base);
-    await writeFile(join(base, 'latest_checkpointed_iteration.txt'), '100');
-    const job = await startJob({ iterations: 1, saveInterval: 1, load: base });
-    expect(await exitCodes(job)).toEqual([1, 1]);
-    expect(job.master.output.stderr).toContain('this trainer cannot load one yet');
-    const [name = ''] = await readdir(join(job.output, 'checkpoint'));
-    expect(await readdir(join(job.output, 'checkpoint', name))).toEqual([]);
+  it('go on from a checkpoint: its weights, iteration and place in the data, the learning rate anew', async () => {
+    const first = await startJob({ iterations: 12, saveInterval: 8 });
+    expect(await first.master.exited).toBe(0);
+    const [name] = await readdir(join(first.output, 'checkpoint'));
+    const base = join(first.output, 'checkpoint', name as string);
+    // A tracker that names the checkpoint before the last, as after a run that died while it saved.
+    await writeFile(join(base, 'latest_checkpointed_iteration.txt'), '8');
+    const again = await startJob({ iterations: 12, saveInterval: 12, load: base });
+    expect(await again.worker.exited).toBe(0);
+    expect(again.master.output.stdout).toContain(
+      `  successfully loaded checkpoint from ${base} [ t 1/2, p 1/2 ] at iteration 8\n`,
+    );
+    const losses = (text: string) =>
+      new Map([...text.matchAll(/iteration +(\d+)\/.*consumed samples: +(\d+).*lm loss: (\S+)/g)].map(([, i, s, l]) => [Number(i), [Number(s), Number(l)] as const]));
+    const [before, after] = [losses(first.worker.output.stdout), losses(again.worker.output.stdout)];
+    expect([...after.keys()]).toEqual([9, 10, 11, 12]);
+    expect(after.get(9)?.[0]).toBe(before.get(9)?.[0]);
+    // The same samples through the same weights, apart from their rounding to bf16.
+    expect(Math.abs((after.get(9)?.[1] as number) - (before.get(9)?.[1] as number))).toBeLessThan(0.01);
   });
 
   it('refuse a dataset without the facts of its tokenizer', async () => {

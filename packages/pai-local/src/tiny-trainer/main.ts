@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { InvalidInputError } from '@pai-cpt/core';
 import { runCli } from '@pai-cpt/core/node';
 import { openDataset, readSidecar, type Sidecar } from '@pai-cpt/mmap';
 import { createTrainer, type Trainer } from '@pai-cpt/model-runner';
 import { joinReplicaGroup, type ReplicaGroup } from './all-reduce.ts';
-import { checkLoad, saveCheckpoint } from './checkpoint.ts';
+import { saveCheckpoint } from './checkpoint.ts';
+import { loadCheckpoint } from './load-checkpoint.ts';
 import {
   accumulationSteps,
   type Placement,
@@ -34,19 +34,20 @@ async function runReplica(options: TrainerOptions, placement: Placement): Promis
   };
   const printFirst = printOn(0);
   const printLast = printOn(placement.worldSize - 1);
-  for (const line of checkLoad(options.loadDirectory, existsSync)) printFirst(line);
-
   const facts = await datasetFacts(options.dataPath);
   const dataset = await openDataset(options.dataPath);
   const validDataset = options.validDataPath ? await openDataset(options.validDataPath) : undefined;
   const { vocabSize } = facts.tokenizer;
   const trainer = await openTrainer(options, vocabSize);
   try {
+    const source = { parameters: trainer.parameters, vocabSize };
+    const startIteration = await loadCheckpoint(options.loadDirectory, source, printFirst);
     const samples = openSamples(dataset, options.sequenceLength);
     const validation = validDataset && openSamples(validDataset, options.sequenceLength);
     const timeoutMs = options.distributedTimeoutMs;
     const group = await joinReplicaGroup({ ...placement, fingerprint: fingerprint(options, facts), timeoutMs });
-    return await trainTogether(group, { options, trainer, samples, validation, vocabSize, printFirst, printLast });
+    const prints = { printFirst, printLast };
+    return await trainTogether(group, { options, trainer, startIteration, samples, validation, vocabSize, ...prints });
   } finally {
     await trainer.close();
     await dataset.close();
@@ -54,7 +55,10 @@ async function runReplica(options: TrainerOptions, placement: Placement): Promis
   }
 }
 
-type Replica = Pick<TrainingRun, 'options' | 'trainer' | 'samples' | 'validation' | 'printFirst' | 'printLast'> & {
+type Replica = Pick<
+  TrainingRun,
+  'options' | 'trainer' | 'startIteration' | 'samples' | 'validation' | 'printFirst' | 'printLast'
+> & {
   vocabSize: number;
 };
 

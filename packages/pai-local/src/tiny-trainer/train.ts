@@ -11,6 +11,8 @@ export interface TrainingRun {
   readonly options: TrainerOptions;
   readonly group: ReplicaGroup;
   readonly trainer: Trainer;
+  /** Iterations that the loaded weights have seen; the data goes on after theirs, the learning rate begins anew. */
+  readonly startIteration?: number;
   readonly samples: Samples;
   readonly order: SampleOrder;
   readonly validation: Samples | undefined;
@@ -32,12 +34,13 @@ export interface TrainingRun {
 export async function train(run: TrainingRun): Promise<'finished' | 'stopped'> {
   const { options, printFirst, printLast } = run;
   const { trainIterations, saveInterval, saveDirectory, evalInterval } = options;
+  const { startIteration = 0 } = run;
   printFirst(datetimeLine('before the start of training step', new Date()));
-  for (let iteration = 1; iteration <= trainIterations; iteration++) {
+  for (let iteration = startIteration + 1; iteration <= trainIterations; iteration++) {
     const started = performance.now();
     const step = await trainStep(run, iteration);
     const elapsedMs = performance.now() - started;
-    printLast(iterationLine({ ...report(options, iteration, step), elapsedMs, at: new Date() }));
+    printLast(iterationLine({ ...report(run, iteration, step), elapsedMs, at: new Date() }));
     if (!Number.isFinite(step.lmLoss) || !Number.isFinite(step.gradNorm)) throw diverged(iteration, step);
     if (evalInterval && iteration % evalInterval === 0) await evaluate(run, `iteration ${iteration}`);
     if (step.isStopped) {
@@ -80,8 +83,9 @@ async function trainStep(run: TrainingRun, iteration: number): Promise<Step> {
   const shared = Float64Array.of(lossSum / parts, run.isStopRequested() ? 1 : 0);
   await group.sum(shared, `losses of iteration ${iteration}`);
   const [lmLoss, stops] = shared as unknown as [number, number];
-  // Megatron's scheduler steps after the optimizer: iteration i is applied with the rate of i - 1 steps, the first at 0.
-  const { gradNorm } = trainer.apply(mean, rate(options, iteration - 1));
+  // Megatron's scheduler steps after the optimizer: iteration i is applied with the rate of i - 1 steps, the first at 0. With
+  // --no-load-optim it is not loaded either, so after a checkpoint it counts from there.
+  const { gradNorm } = trainer.apply(mean, rate(options, iteration - 1 - (run.startIteration ?? 0)));
   return { lmLoss, gradNorm, isStopped: stops > 0 };
 }
 
@@ -95,7 +99,7 @@ function rate(options: TrainerOptions, steps: number): number {
   return learningRate(steps, { warmupIterations, decayIterations, peak, min });
 }
 
-function report(options: TrainerOptions, iteration: number, { lmLoss, gradNorm }: Step) {
+function report({ options, startIteration = 0 }: TrainingRun, iteration: number, { lmLoss, gradNorm }: Step) {
   const { trainIterations, globalBatchSize } = options;
   const consumedSamples = iteration * globalBatchSize;
   return {
@@ -105,7 +109,7 @@ function report(options: TrainerOptions, iteration: number, { lmLoss, gradNorm }
     globalBatchSize,
     lmLoss,
     gradNorm,
-    learningRate: rate(options, iteration),
+    learningRate: rate(options, iteration - startIteration),
   };
 }
 

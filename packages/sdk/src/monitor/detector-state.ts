@@ -1,4 +1,5 @@
 import type { JobEvent, Tick } from './follow-job.ts';
+import type { MetricsEvent } from './job-metrics.ts';
 import type { RuleId } from './rules.ts';
 import type { IterationLine, TrainingLine } from './training-log.ts';
 import { emptyWindow, type Window } from './window.ts';
@@ -37,7 +38,7 @@ export interface Signal {
 }
 
 /** What the detector looks at: the events of a job, the lines of a log, the passing of time. */
-export type DetectorEvent = JobEvent | TrainingLine | Tick;
+export type DetectorEvent = JobEvent | TrainingLine | Tick | MetricsEvent;
 
 /** What is kept of the last line: the fields the next is compared with, where they are finite, as JSON needs. */
 export type LastLine = Pick<
@@ -65,6 +66,8 @@ export interface DetectorState {
   /** Iterations between the last two lines. */
   readonly interval?: number | undefined;
   readonly firstIteration?: number | undefined;
+  /** True once a checkpoint was read; another reading is a restart. */
+  readonly hasLoaded?: boolean | undefined;
   readonly isFirstLossSeen: boolean;
   /** Losses that were no spikes, the last 64. */
   readonly loss: Window;
@@ -93,6 +96,8 @@ export interface DetectorState {
   readonly bestStepMs?: number | undefined;
   /** When the last sign of life was seen, by the reader's clock; absent while none is expected. */
   readonly seenAtMs?: number | undefined;
+  /** Looks in a row at which a pod's GPUs were idle; pods that were not are left out. */
+  readonly idleLooks: Readonly<Record<string, number>>;
 }
 
 /** The state while one event is observed: fields are replaced, values never changed in place. */

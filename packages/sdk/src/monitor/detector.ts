@@ -13,7 +13,8 @@ import { checkLossScale, checkSkipped, checkStaleNorm } from './rules/precision.
 import { checkCounters, checkLearningRate, checkRateAfterRestart } from './rules/schedule.ts';
 import { checkGradSpike, checkLossSpike } from './rules/spikes.ts';
 import { checkDrift, checkPlateau } from './rules/trend.ts';
-import type { IterationLine } from './training-log.ts';
+import { checkGpuUse } from './rules/usage.ts';
+import type { CheckpointLoadedLine, IterationLine } from './training-log.ts';
 
 /**
  * Every check of an iteration line, in order. One reads what those before it have noted: a stale norm is no spike, and a
@@ -37,7 +38,7 @@ const CHECKS: readonly ((draft: Draft, line: IterationLine) => Signal[])[] = [
 
 /** A detector that has seen nothing. */
 export function createDetector(config: DetectorConfig = {}): DetectorState {
-  return { config, ...freshSegment, skippedInAll: 0, peakLearningRate: 0 };
+  return { config, ...freshSegment, skippedInAll: 0, peakLearningRate: 0, idleLooks: {} };
 }
 
 /**
@@ -55,10 +56,14 @@ export function observe(
     case 'validation':
     case 'checkpoint-saved':
       return { state: state.seenAtMs === undefined ? state : { ...state, seenAtMs: atMs }, signals: [] };
+    case 'checkpoint-loaded':
+      return { state: { ...state, hasLoaded: true, seenAtMs: undefined }, signals: loadedAgain(state, event) };
     case 'tick':
       return { state, signals: checkHang(state, event.atMs) };
     case 'phase-change': // the job may be starting again, which takes its time
       return { state: { ...state, seenAtMs: undefined }, signals: [] };
+    case 'metrics':
+      return checkGpuUse(state, event);
     case 'start-from-random':
       return { state, signals: startedFromRandom(state) };
     case 'warning':
@@ -74,7 +79,7 @@ function observeIteration(state: DetectorState, line: IterationLine, atMs: numbe
   if (last && isSameLine(last, kept)) return { state, signals: [] };
   const isRestart = last !== undefined && line.iteration <= last.iteration;
   const draft: Draft = isRestart ? { ...state, ...freshSegment, last: undefined } : { ...state };
-  const signals = isRestart ? [restarted(last, line), ...restartedRate(state, last, line)] : [];
+  const signals = isRestart ? restarted(state, last, line) : [];
   if (last === undefined || isRestart) draft.firstIteration = line.iteration;
   else draft.interval = line.iteration - last.iteration;
   for (const check of CHECKS) {
@@ -105,10 +110,28 @@ function isSameLine(last: LastLine, line: LastLine): boolean {
   return last.iteration === line.iteration && KEPT.every((name) => last[name] === line[name]);
 }
 
-function restarted(last: LastLine, { iteration }: IterationLine): Signal {
+/** E2; and A5 when the first line there can be comes again, which says that nothing of the run was kept. */
+function restarted(state: DetectorState, last: LastLine, line: IterationLine): Signal[] {
+  const { iteration } = line;
   const message = `iteration ${iteration} after ${last.iteration}: training started again from an earlier point`;
-  return { rule: 'E2', level: 'info', iteration, value: iteration, threshold: last.iteration, message };
+  const numbers = { iteration, value: iteration, threshold: last.iteration };
+  const signals: Signal[] = [{ rule: 'E2', level: 'info', ...numbers, message }];
+  if (iteration < last.iteration && iteration <= (state.interval ?? 1)) {
+    const lost = `iteration ${iteration} after ${last.iteration}: nothing of the ${last.iteration} iterations before was kept`;
+    signals.push({ rule: 'A5', level: 'critical', ...numbers, message: lost });
+  }
+  return [...signals, ...restartedRate(state, last, line)];
 }
+
+/** A5, as soon as the log says which weights were read: the launch scripts name the base in `--load`, at a restart too. */
+function loadedAgain({ config, hasLoaded, last }: DetectorState, { iteration, directory }: CheckpointLoadedLine): Signal[] {
+  const isBase = iteration === 0 || withoutSlash(directory) === withoutSlash(config.baseCheckpoint ?? '');
+  if (!hasLoaded || !isBase || !last) return [];
+  const message = `${directory} was loaded again at iteration ${iteration}; the ${last.iteration} iterations so far are lost`;
+  return [{ rule: 'A5', level: 'critical', iteration: last.iteration, message }];
+}
+
+const withoutSlash = (path: string): string => path.replace(/\/$/, '');
 
 /** With a schedule the rate is checked on every line anyway. */
 function restartedRate({ config }: DetectorState, last: LastLine, line: IterationLine): Signal[] {

@@ -11,15 +11,16 @@ import { type IterationLine, parseTrainingLine, type TrainingLine } from './trai
 export type JobEvent =
   | { readonly type: 'phase-change'; readonly phase: JobPhase; readonly status: string; readonly at: string }
   | IterationLine
-  | Extract<TrainingLine, { type: 'validation' | 'checkpoint-saved' }>
+  | Extract<TrainingLine, { type: 'validation' | 'checkpoint-saved' | 'checkpoint-loaded' }>
   | { readonly type: 'warning'; readonly code: WarningCode; readonly message: string }
   | { readonly type: 'end'; readonly phase: JobPhase; readonly reason: string };
 
 /**
  * `start-from-random`: no checkpoint was found and training goes on from random weights. `log-gap`: lines may have been
- * skipped. `pai-unreachable`: PAI cannot be read at the moment; following goes on.
+ * skipped. `pai-unreachable`: PAI cannot be read at the moment; following goes on. `metrics-unavailable`: PAI refuses to tell
+ * what the pods use; it is not asked again.
  */
-export type WarningCode = 'start-from-random' | 'log-gap' | 'pai-unreachable';
+export type WarningCode = 'start-from-random' | 'log-gap' | 'pai-unreachable' | 'metrics-unavailable';
 
 /** How to follow a job. */
 export interface FollowOptions {
@@ -169,19 +170,28 @@ class JobLogs {
 
   async *read(job: Job, outage: Outage): AsyncGenerator<JobEvent, void, undefined> {
     for (const pod of logPods(job)) {
-      const cursor = this.#cursors.get(pod.podId);
-      const isReplaced = cursor?.podUid !== undefined && pod.podUid !== undefined && cursor.podUid !== pod.podUid;
-      // What the old pod still wrote before it was replaced comes first.
-      if (isReplaced) yield* this.#readPod({ podId: pod.podId, podUid: cursor.podUid }, outage);
-      yield* this.#readPod(pod, outage);
+      for (const podUid of this.#uidsToRead(pod)) {
+        const isRead = yield* this.#readPod({ podId: pod.podId, podUid }, outage);
+        if (!isRead) break; // what an old pod still wrote comes before what the next one writes
+      }
     }
+  }
+
+  /** The incarnations of a pod that may have written since the last look: the one that was read, and those after it. */
+  #uidsToRead({ podId, podUid, replacedUids = [] }: Pod): (string | undefined)[] {
+    const all: (string | undefined)[] = podUid === undefined ? [podUid] : [...replacedUids, podUid];
+    const known = this.#cursors.get(podId)?.podUid;
+    if (known === undefined) return all;
+    const at = all.indexOf(known);
+    return at < 0 && podUid !== undefined ? [known, podUid] : all.slice(Math.max(0, at));
   }
 
   async *#readPod(
     pod: { podId: string; podUid?: string | undefined },
     outage: Outage,
-  ): AsyncGenerator<JobEvent, void, undefined> {
-    const cursor = this.#cursors.get(pod.podId);
+  ): AsyncGenerator<JobEvent, boolean, undefined> {
+    const known = this.#cursors.get(pod.podId);
+    const cursor = known && (pod.podUid === undefined || known.podUid === pod.podUid) ? known : undefined;
     const options = { cursor, clock: this.#clock, signal: this.#signal };
     try {
       const page = await readPodLog(this.#pai, this.#jobId, pod, options);
@@ -192,17 +202,20 @@ class JobLogs {
         yield { type: 'warning', code: 'log-gap', message };
       }
       for (const line of page.lines) yield* this.#toEvents(line, pod.podId);
+      return true;
     } catch (error) {
       // A pod that has not started, or is gone, has no log: PAI answers 400 or 404.
       const hasNoLog = CptError.isInstance(error) && (error.code === 'CPT_PAI_REJECTED' || isNotFound(error));
       if (!hasNoLog) yield* outage.report(error);
+      return hasNoLog;
     }
   }
 
   *#toEvents(line: string, podId: string): Generator<JobEvent, void, undefined> {
     const parsed = parseTrainingLine(line);
     if (!parsed) return;
-    if (parsed.type === 'iteration' || parsed.type === 'validation') {
+    // Loading is told each time: a restart loads again.
+    if (parsed.type !== 'checkpoint-saved' && parsed.type !== 'start-from-random') {
       yield parsed;
       return;
     }

@@ -59,8 +59,13 @@ export interface MonitorState {
   readonly checkpoints: readonly Checkpoint[];
 }
 
-/** Lines without a signal after which an incident is over. One ends a hang; none make a wrong start right. */
-const QUIET_LINES: Partial<Record<IncidentKind, number>> = { hang: 1, 'wrong-start': Number.POSITIVE_INFINITY };
+/** Lines, of idle GPUs looks at the metrics, without a signal after which an incident is over. No line makes a start right. */
+const QUIET_LINES: Partial<Record<IncidentKind, number>> = {
+  hang: 1,
+  'wrong-start': Number.POSITIVE_INFINITY,
+  'lost-progress': Number.POSITIVE_INFINITY,
+  'idle-gpu': 2,
+};
 const USUAL_QUIET_LINES = 32;
 const NOTE_ITERATIONS = 5;
 const MOST_CHECKPOINTS = 16;
@@ -81,12 +86,15 @@ export function advance(
   const isNewLine = event.type === 'iteration' && detector !== before.detector;
   let state: MonitorState = { ...before, detector };
   if (event.type === 'checkpoint-saved') state = { ...state, checkpoints: addCheckpoint(before.checkpoints, event) };
-  if (signals.length === 0 && (before.open.length === 0 || !isNewLine)) return { state, signals, changes: [] };
+  const isLook = event.type === 'metrics';
+  if (signals.length === 0 && (before.open.length === 0 || !(isNewLine || isLook)))
+    return { state, signals, changes: [] };
 
   const changes: IncidentEvent[] = [];
   const open = before.open.flatMap((entry) => {
     const own = signals.filter(({ rule }) => RULES[rule].kind === entry.incident.kind);
-    const next: Step = isNewLine || own.length > 0 ? follow(entry, own, state) : { entry };
+    const isCounted = entry.incident.kind === 'idle-gpu' ? isLook : isNewLine;
+    const next: Step = isCounted || own.length > 0 ? follow(entry, own, state) : { entry };
     const kept = next.entry;
     if (next.change) changes.push({ type: 'incident', change: next.change, incident: kept.incident });
     return next.isOver ? [] : [kept];

@@ -35,6 +35,8 @@ const DIVERGED_FACTOR = 0.5;
 const ADVICE: Record<IncidentKind, string> = {
   'wrong-start':
     'stop the job and compare the base checkpoint, its division and the tokenizer of the dataset with the model',
+  'lost-progress':
+    'stop the job, for it repeats what it has done; continue from the newest complete checkpoint (cpt resume)',
   'not-a-number': 'stop the job and go back; weights that saw a NaN do not heal',
   'loss-spike': 'watch whether the loss comes back; when it does not, go back, leave out the data of the spike',
   divergence: 'stop the job and go back, leave out the data before the rise',
@@ -44,6 +46,8 @@ const ADVICE: Record<IncidentKind, string> = {
     'compare the learning rate, warm-up and train tokens with the schedule; after a restart, load optimizer and scheduler',
   restart: 'none',
   hang: 'look at the pods’ last lines and their GPUs; stop and start again when nothing moves',
+  'idle-gpu':
+    'look at the named pods’ last lines and events: a process may have ended or hang, or the data comes too slowly',
   slow: 'look for a slow node, slow storage or another job on the same machines',
 };
 

@@ -1,6 +1,7 @@
 /** What an incident is about. At most one of each kind is open at a time. */
 export type IncidentKind =
   | 'wrong-start'
+  | 'lost-progress'
   | 'not-a-number'
   | 'loss-spike'
   | 'divergence'
@@ -9,7 +10,8 @@ export type IncidentKind =
   | 'learning-rate'
   | 'restart'
   | 'hang'
-  | 'slow';
+  | 'slow'
+  | 'idle-gpu';
 
 /** Every rule: what it means and which kind of incident it belongs to. */
 export const RULES = {
@@ -17,6 +19,7 @@ export const RULES = {
   A2: { kind: 'divergence', title: 'the loss is worse than that of a uniform guess' },
   A3: { kind: 'wrong-start', title: 'the first loss is too high for trained weights' },
   A4: { kind: 'wrong-start', title: 'training started from random weights although there is a base checkpoint' },
+  A5: { kind: 'lost-progress', title: 'training began again from its base weights' },
   B1: { kind: 'loss-spike', title: 'the loss jumped' },
   B2: { kind: 'loss-spike', title: 'the gradient norm jumped' },
   C1: { kind: 'loss-spike', title: 'the loss has not come back after a spike' },
@@ -28,6 +31,7 @@ export const RULES = {
   E2: { kind: 'restart', title: 'training restarted, or its counters changed' },
   F1: { kind: 'hang', title: 'no iteration has ended for a long time' },
   F2: { kind: 'slow', title: 'iterations take longer than they did' },
+  G1: { kind: 'idle-gpu', title: 'GPUs stand idle while the job runs' },
 } as const satisfies Record<string, { kind: IncidentKind; title: string }>;
 
 /** The name of a rule. */

@@ -49,13 +49,26 @@ export interface CheckpointSavedLine {
   readonly directory: string;
 }
 
+/** Weights were read: those the run starts from or, after a restart, those it goes on from. */
+export interface CheckpointLoadedLine {
+  readonly type: 'checkpoint-loaded';
+  /** 0 for a `release`: imported weights, which have not been trained yet. */
+  readonly iteration: number;
+  readonly directory: string;
+}
+
 /** Megatron found no checkpoint where `--load` points, and goes on from random weights without an error. */
 export interface StartFromRandomLine {
   readonly type: 'start-from-random';
 }
 
 /** Every kind of line that is understood. */
-export type TrainingLine = IterationLine | ValidationLine | CheckpointSavedLine | StartFromRandomLine;
+export type TrainingLine =
+  | IterationLine
+  | ValidationLine
+  | CheckpointSavedLine
+  | CheckpointLoadedLine
+  | StartFromRandomLine;
 
 type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
@@ -92,6 +105,7 @@ const LONGEST_LINE = 16_384;
 const ITERATION = /\biteration:?\s{0,20}(\d{1,15})\s{0,20}\/\s{0,20}(\d{1,15})\s{0,20}\|/i;
 const VALIDATION = /\bvalidation\S{0,80} loss at iteration\s{1,20}(\d{1,15})([^|]{0,80})\|/i;
 const SAVED = /successfully saved checkpoint (?:from|at) iteration\s{1,20}(\d{1,15}) to (\S[^[]*)/i;
+const LOADED = /successfully loaded checkpoint from (\S{1,4096})(?: \[[^\]]{0,80}\])? at iteration\s{1,20}(\d{1,15})/i;
 const TIMESTAMP = /\[(\d{4}-?\d\d-?\d\d \d\d:\d\d:\d\d(?:\.\d{1,9})?)\]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: terminal colours start with the escape character
 const COLOUR = /\u001b\[[0-9;]{0,20}m/g;
@@ -101,7 +115,13 @@ export function parseTrainingLine(line: string): TrainingLine | undefined {
   if (line.length > LONGEST_LINE) return undefined;
   const text = line.includes('\u001b') ? line.replaceAll(COLOUR, '') : line;
   if (!/iteration|random/i.test(text)) return undefined;
-  return parseIteration(text) ?? parseValidation(text) ?? parseSaved(text) ?? parseStartFromRandom(text);
+  return (
+    parseIteration(text) ??
+    parseValidation(text) ??
+    parseSaved(text) ??
+    parseLoaded(text) ??
+    parseStartFromRandom(text)
+  );
 }
 
 function parseIteration(text: string): IterationLine | undefined {
@@ -153,6 +173,12 @@ function parseSaved(text: string): CheckpointSavedLine | undefined {
   return { type: 'checkpoint-saved', iteration: Number(found[1]), directory: (found[2] as string).trim() };
 }
 
+function parseLoaded(text: string): CheckpointLoadedLine | undefined {
+  const found = LOADED.exec(text);
+  if (!found) return undefined;
+  return { type: 'checkpoint-loaded', iteration: Number(found[2]), directory: found[1] as string };
+}
+
 function parseStartFromRandom(text: string): StartFromRandomLine | undefined {
   const isSaid = text.includes('will not load any checkpoints and will start from random');
   return isSaid ? { type: 'start-from-random' } : undefined;
@@ -162,45 +188,89 @@ const COLON = 0x3a;
 
 /** `name: value` parts between bars. A part without a number (cut, or a memory report) is left out. */
 function eachPair(text: string, from: number, take: (name: string, value: number) => void): void {
-  for (let start = from; start < text.length; ) {
+  for (let start = from, part = 0; start < text.length; part++) {
     const bar = text.indexOf('|', start);
     const end = bar < 0 ? text.length : bar;
     let colon = end - 1; // a search by lastIndexOf would go on before this part
     while (colon > start && text.charCodeAt(colon) !== COLON) colon--;
     if (colon > start) {
-      const value = readNumber(text.slice(colon + 1, end).trim());
-      if (value !== undefined) take(fieldName(text.slice(start, colon)), value);
+      const value = readNumber(text, colon + 1, end);
+      if (value !== undefined) take(fieldName(text, start, colon, part), value);
     }
     start = end + 1;
   }
 }
 
-/** Names as they were met and as they are looked up: a log repeats some twenty of them on every line. */
-const names = new Map<string, string>();
-const MOST_NAMES = 256;
+/** The names of the line before, as they were spelt and as they are looked up: a log repeats its line some thousand times. */
+const layout: { spelt: string; name: string }[] = [];
+const MOST_PARTS = 64;
 
-function fieldName(text: string): string {
-  const known = names.get(text);
-  if (known !== undefined) return known;
-  const name = text.trim().toLowerCase().replaceAll(/[-_]/g, ' ');
-  if (names.size < MOST_NAMES && text.length <= 64) names.set(text, name);
+function fieldName(text: string, start: number, end: number, part: number): string {
+  const expected = layout[part];
+  if (expected && expected.spelt.length === end - start && text.startsWith(expected.spelt, start)) return expected.name;
+  const spelt = text.slice(start, end);
+  const name = spelt.trim().toLowerCase().replaceAll(/[-_]/g, ' ');
+  if (part < MOST_PARTS && spelt.length <= 64) layout[part] = { spelt, name };
   return name;
 }
-
-/** Nearly all of them; the expression for the rest takes several times as long. */
-const PLAIN_NUMBER = /^\d{1,30}(?:\.\d{1,30})?(?:E[-+]\d\d)?$/;
 
 const SUFFIX = { k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 } as const;
 
 /** A number as loggers print it: `nan`, `-inf`, `13100.0/13240.9` (now/average), `85.8G`. */
-function readNumber(text: string): number | undefined {
-  if (PLAIN_NUMBER.test(text)) return Number(text);
+function readNumber(text: string, from: number, to: number): number | undefined {
+  const plain = readPlainNumber(text, from, to);
+  if (plain !== undefined) return plain;
   const found =
-    /^([-+]?)(?:(nan)|(inf(?:inity)?)|(\d{1,30}(?:\.\d{0,30})?(?:e[-+]?\d{1,4})?)([kmgbt]?))(?:\/.*)?$/i.exec(text);
+    /^([-+]?)(?:(nan)|(inf(?:inity)?)|(\d{1,30}(?:\.\d{0,30})?(?:e[-+]?\d{1,4})?)([kmgbt]?))(?:\/.*)?$/i.exec(
+      text.slice(from, to).trim(),
+    );
   if (!found) return undefined;
   const [, sign, nan, infinity, digits, suffix] = found;
   if (nan) return Number.NaN;
   const size = infinity ? Number.POSITIVE_INFINITY : Number(digits);
   const factor = suffix ? SUFFIX[suffix.toLowerCase() as keyof typeof SUFFIX] : 1;
   return (sign === '-' ? -1 : 1) * size * factor;
+}
+
+/** Powers of ten up to the last that a double holds exactly. */
+const POWERS = Array.from({ length: 23 }, (_, exponent) => 10 ** exponent);
+const [ZERO, NINE, POINT, SPACE, MINUS, PLUS, EXPONENT] = [0x30, 0x39, 0x2e, 0x20, 0x2d, 0x2b, 0x45];
+
+/**
+ * Nearly every number of a log, without making a text of it: up to 15 digits, perhaps a point and `E±nn`. Digits and power
+ * of ten are exact doubles, so that the one division or product rounds as reading the text would. `undefined` for the rest.
+ */
+function readPlainNumber(text: string, from: number, to: number): number | undefined {
+  let at = from;
+  let end = to;
+  while (at < end && text.charCodeAt(at) === SPACE) at++;
+  while (end > at && text.charCodeAt(end - 1) === SPACE) end--;
+  let digits = 0;
+  let value = 0;
+  let decimals = -1;
+  for (; at < end; at++) {
+    const code = text.charCodeAt(at);
+    if (code >= ZERO && code <= NINE) {
+      value = value * 10 + code - ZERO;
+      digits++;
+      if (decimals >= 0) decimals++;
+    } else if (code === POINT && decimals < 0 && digits > 0) decimals = 0;
+    else break;
+  }
+  if (digits === 0 || digits > 15 || decimals === 0) return undefined;
+  const power = at === end ? 0 : readExponent(text, at, end);
+  if (power === undefined) return undefined;
+  const scale = power - Math.max(0, decimals);
+  if (scale < -22 || scale > 22) return undefined;
+  return scale < 0 ? value / (POWERS[-scale] as number) : value * (POWERS[scale] as number);
+}
+
+/** `E-05` as −5. */
+function readExponent(text: string, from: number, to: number): number | undefined {
+  const sign = text.charCodeAt(from + 1);
+  if (to - from !== 4 || text.charCodeAt(from) !== EXPONENT || (sign !== MINUS && sign !== PLUS)) return undefined;
+  const tens = text.charCodeAt(from + 2) - ZERO;
+  const ones = text.charCodeAt(from + 3) - ZERO;
+  if (tens < 0 || tens > 9 || ones < 0 || ones > 9) return undefined;
+  return (sign === MINUS ? -1 : 1) * (10 * tens + ones);
 }

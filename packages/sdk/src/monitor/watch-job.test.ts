@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { sample72B } from '../../test/sample-specs.ts';
 import { LogStore, pod, wireJob } from '../../test/scripted-job.ts';
-import { manualClock, paiError, scriptedPai } from '../../test/scripted-pai.ts';
+import { manualClock, paiError, type Script, scriptedPai } from '../../test/scripted-pai.ts';
 import type { PaiTransport } from '../pai-transport.ts';
 import { parseRunSpec } from '../run-spec.ts';
 import { createMonitor, type MonitorState } from './incidents.ts';
@@ -11,7 +11,10 @@ const lossLine = (iteration: number, loss: number): string =>
   ` iteration ${iteration}/ 100 | consumed samples: ${iteration * 8} | lm loss: ${loss.toExponential(6)} | grad norm: 1.000 | number of nan iterations:   0 |`;
 
 /** A job that writes these lines, one a look, and runs until it is stopped or has written them all and `idle` looks more. */
-function watchedJob(lines: readonly string[], { idle = 0, refuseStops = 0 } = {}) {
+function watchedJob(
+  lines: readonly string[],
+  { idle = 0, refuseStops = 0, metrics }: { idle?: number; refuseStops?: number; metrics?: Script['GetJobMetrics'] } = {},
+) {
   const clock = manualClock();
   const store = new LogStore(clock.now);
   const written = [...lines];
@@ -28,6 +31,7 @@ function watchedJob(lines: readonly string[], { idle = 0, refuseStops = 0 } = {}
       return wireJob(next === undefined && quiet > idle ? 'Succeeded' : 'Running', pods);
     },
     GetPodLogs: (input) => store.answer(input, () => 'uid-worker-0'),
+    ...(metrics ? { GetJobMetrics: metrics } : {}),
   });
   const stop = async () => {
     stops += 1;
@@ -99,6 +103,31 @@ describe('watchJob', () => {
     const events = brief(await job.watch());
     expect(events).toContain('opened hang-3');
     expect(events).not.toContain('escalated hang-3'); // 400 s of silence are not 600
+  });
+
+  it('tells what the pods use, and opens an incident for idle GPUs', async () => {
+    const job = watchedJob(calm(6), {
+      idle: 20,
+      metrics: ({ query }, calls) => {
+        if (calls === 3) throw paiError('CPT_PAI_UNAVAILABLE', { status: 503 });
+        const Value = query.MetricType === 'GpuCoreUsage' ? 4 : 50;
+        return { PodMetrics: [{ PodId: 'dlc1-worker-0', Metrics: [{ Time: 0, Value }] }] };
+      },
+    });
+    const events = await job.watch({ metricsEveryMs: 5000 });
+    const uses = events.filter((event) => event.type === 'metrics');
+    expect(uses[0]?.pods).toMatchObject([{ podId: 'dlc1-worker-0', gpuPercent: 4, cpuPercent: 50 }]);
+    expect(brief(events)).toContain('opened idle-gpu-6'); // the third look that was answered
+  });
+
+  it('tells once that PAI refuses metrics, and asks no more', async () => {
+    const refusal = () => {
+      throw paiError('CPT_PAI_FORBIDDEN', { status: 403 });
+    };
+    const events = await watchedJob(calm(3), { idle: 20, metrics: refusal }).watch({ metricsEveryMs: 2000 });
+    const warnings = events.filter((event) => event.type === 'warning');
+    expect(warnings).toMatchObject([{ code: 'metrics-unavailable' }]);
+    expect(events.at(-1)).toMatchObject({ type: 'end', phase: 'succeeded' });
   });
 
   it('goes on from the state of an earlier watcher', async () => {

@@ -2,11 +2,14 @@ import { CptError } from '@pai-cpt/core';
 import { MODELS } from '../models.ts';
 import type { PaiTransport } from '../pai-transport.ts';
 import { runSteps } from '../plan/plan-input.ts';
-import { systemClock } from '../poll.ts';
+import { type Clock, systemClock } from '../poll.ts';
 import type { CptRunSpec } from '../run-spec.ts';
 import type { DetectorConfig, Signal } from './detector-state.ts';
-import { type FollowOptions, followWithTicks, type JobEvent } from './follow-job.ts';
+import type { JobFailure } from './failure/attribute.ts';
+import { explainJob } from './failure/explain-job.ts';
+import { type FollowOptions, followWithTicks, type JobEvent, type Tick } from './follow-job.ts';
 import { advance, createMonitor, type IncidentEvent, type MonitorState } from './incidents.ts';
+import { type MetricsEvent, readPodUse } from './job-metrics.ts';
 import { RULES, type RuleId } from './rules.ts';
 
 /** How to watch a job. */
@@ -15,6 +18,8 @@ export interface WatchOptions extends FollowOptions {
   detector?: DetectorConfig | undefined;
   /** Rules on whose first signal, of whatever level, the job is stopped. */
   stopOn?: readonly RuleId[] | undefined;
+  /** How often to read what the pods use, in milliseconds; by default never. */
+  metricsEveryMs?: number | undefined;
   /** Where an earlier watcher of the same job stood, instead of `detector`. */
   state?: MonitorState | undefined;
   /** Given the state after every event, to be kept. */
@@ -29,8 +34,14 @@ export interface StopEvent {
   readonly message: string;
 }
 
-/** An event of the job, a change of an incident, or a stop. */
-export type WatchEvent = JobEvent | IncidentEvent | StopEvent;
+/** Why the job failed; it comes just before the end. */
+export interface FailureEvent {
+  readonly type: 'failure';
+  readonly failure: JobFailure;
+}
+
+/** An event of the job, what its pods use, a change of an incident, a stop, or why it failed. */
+export type WatchEvent = JobEvent | MetricsEvent | IncidentEvent | StopEvent | FailureEvent;
 
 /**
  * Follows a job as `followJob` does and applies the detector's rules to what it tells; an incident comes after the event
@@ -41,13 +52,15 @@ export async function* watchJob(
   pai: PaiTransport,
   jobId: string,
   stop: () => Promise<unknown>,
-  { detector, stopOn = [], state = createMonitor(detector), onState, ...options }: WatchOptions = {},
+  { detector, stopOn = [], state = createMonitor(detector), onState, metricsEveryMs, ...options }: WatchOptions = {},
 ): AsyncGenerator<WatchEvent, void, undefined> {
   const clock = options.clock ?? systemClock;
+  const look = { pai, jobId, everyMs: metricsEveryMs, clock, signal: options.signal };
   let monitor = state;
   let reason: Signal | undefined;
   let isStopped = false;
-  for await (const event of followWithTicks(pai, jobId, { ...options, clock })) {
+  for await (const event of withMetrics(followWithTicks(pai, jobId, { ...options, clock }), look)) {
+    if (event.type === 'end' && event.phase === 'failed') yield* explainEnd(pai, jobId, options.signal);
     if (event.type !== 'tick') yield event;
     const step = advance(monitor, event, clock.now());
     monitor = step.state;
@@ -58,6 +71,48 @@ export async function* watchJob(
     isStopped = await tryStop(stop);
     const { rule, iteration, message } = reason;
     if (isStopped) yield { type: 'stop-requested', rule, iteration, message: `${RULES[rule].title}: ${message}` };
+  }
+}
+
+/** Events with what the pods use, after a tick and not before the time is up. Without the right to read it, it is told once. */
+async function* withMetrics(
+  events: AsyncGenerator<JobEvent | Tick, void, undefined>,
+  look: {
+    pai: PaiTransport;
+    jobId: string;
+    everyMs: number | undefined;
+    clock: Clock;
+    signal: AbortSignal | undefined;
+  },
+): AsyncGenerator<JobEvent | Tick | MetricsEvent, void, undefined> {
+  const { pai, jobId, everyMs = Number.POSITIVE_INFINITY, clock, signal } = look;
+  let nextAt = Number.isFinite(everyMs) ? clock.now() : everyMs;
+  for await (const event of events) {
+    yield event;
+    if (event.type !== 'tick' || event.atMs < nextAt) continue;
+    nextAt = event.atMs + everyMs;
+    try {
+      const use = await readPodUse(pai, jobId, event.atMs, signal);
+      if (use.pods.some((pod) => Object.keys(pod).length > 1)) yield use;
+    } catch (error) {
+      if (!CptError.isInstance(error)) throw error; // the abort's reason
+      if (error.isRetryable) continue;
+      nextAt = Number.POSITIVE_INFINITY;
+      yield { type: 'warning', code: 'metrics-unavailable', message: `no metrics: ${error.message}` };
+    }
+  }
+}
+
+/** Nothing when PAI cannot be asked; the end is told all the same. */
+async function* explainEnd(
+  pai: PaiTransport,
+  jobId: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<FailureEvent, void, undefined> {
+  try {
+    yield { type: 'failure', failure: await explainJob(pai, jobId, { signal }) };
+  } catch (error) {
+    if (!CptError.isInstance(error)) throw error;
   }
 }
 

@@ -86,6 +86,11 @@ export const PlanFactsSchema = Type.Object(
         {
           regionId: name('Where the job runs.'),
           quotaGpus: whole(0, 'GPUs of the quota that are free.'),
+          isInstanceListed: yes('False when the region does not list the machine type.'),
+          isInstanceAvailable: yes('False when the public pool has none of the machine type now.'),
+          instanceGpus: whole(0, 'GPUs of the machine type.'),
+          instanceGpuMemoryGiB: whole(0, 'Memory of each of them.'),
+          source: name('Where the numbers of quota and machine type come from.'),
           torchVersion: name('Of the image, such as 2.10.0.'),
           isOutputWritable: yes('Whether the job may write to the output folder.'),
         },

@@ -6,14 +6,18 @@ const SAFE_TORCH = [2, 10] as const;
 
 /** P16, as far as facts are given: the place the run is to happen in. */
 export function checkPlatform({ spec, gpus, facts }: PlanInput): Finding[] {
-  const { regionId, quotaGpus, torchVersion, isOutputWritable } = facts.platform ?? {};
+  const { regionId, quotaGpus, torchVersion, isOutputWritable, source } = facts.platform ?? {};
+  const from = source === undefined ? '' : ` (${source})`;
   const findings: Finding[] = [];
   const block = (message: string, advice: string, numbers: Record<string, number> = {}): void => {
     findings.push({ check: 'P16', level: 'block', message, numbers, advice });
   };
   if (quotaGpus !== undefined && quotaGpus < gpus) {
     const advice = 'use fewer nodes, another quota, or wait until it is free';
-    block(`the quota has ${quotaGpus} free GPUs, the run needs ${gpus}`, advice, { quotaGpus, gpus });
+    block(`the quota has ${quotaGpus} free GPUs${from}, the run needs ${gpus}`, advice, { quotaGpus, gpus });
+  }
+  for (const [message, advice, numbers] of machineFaults(spec.compute, facts.platform)) {
+    block(`${message}${from}`, advice, numbers);
   }
   for (const { uri } of [...spec.dataSources, spec.output]) {
     const region = /^nas:\/\/[^/.]+\.([^/]+)\//.exec(uri ?? '')?.[1];
@@ -34,6 +38,30 @@ export function checkPlatform({ spec, gpus, facts }: PlanInput): Finding[] {
     block(message, 'use an image with a newer torch');
   }
   return findings;
+}
+
+type Fault = [message: string, advice: string, numbers: Record<string, number>];
+
+/** Where the machine type is not what the specification takes it for. */
+function machineFaults(
+  { ecsSpec, gpusPerNode, gpuMemoryGiB }: PlanInput['spec']['compute'],
+  platform: PlanInput['facts']['platform'] = {},
+): Fault[] {
+  const { isInstanceListed, isInstanceAvailable, instanceGpus, instanceGpuMemoryGiB } = platform;
+  const faults: Fault[] = [];
+  if (isInstanceListed === false)
+    faults.push([`the region has no machine type ${ecsSpec}`, 'choose one that it lists', {}]);
+  if (isInstanceAvailable === false)
+    faults.push([`${ecsSpec} is out of stock now`, 'wait, or choose another type', {}]);
+  if (instanceGpus !== undefined && instanceGpus !== gpusPerNode) {
+    const message = `${ecsSpec} has ${instanceGpus} GPUs, the run is written for ${gpusPerNode} on each node`;
+    faults.push([message, 'set compute.gpusPerNode to what the machine has', { instanceGpus, gpusPerNode }]);
+  }
+  if (instanceGpuMemoryGiB !== undefined && instanceGpuMemoryGiB > 0 && instanceGpuMemoryGiB < gpuMemoryGiB) {
+    const message = `a GPU of ${ecsSpec} has ${instanceGpuMemoryGiB} GiB, the plan counts on ${gpuMemoryGiB}`;
+    faults.push([message, 'set compute.gpuMemoryGiB to what it has', { instanceGpuMemoryGiB, gpuMemoryGiB }]);
+  }
+  return faults;
 }
 
 function isOlder(version: string): boolean {

@@ -31,7 +31,7 @@ export function toCreateJob(spec: CptRunSpec, workspaceId?: string): WireCreateJ
     JobMaxRunningTimeMinutes: spec.maxRunningTimeMinutes,
     Settings: spec.tags && { Tags: spec.tags },
   });
-  checkSize(body);
+  checkJobSize(body);
   return body;
 }
 
@@ -40,7 +40,7 @@ function podGroup(spec: CptRunSpec, type: WireJobSpec['Type'], podCount: number)
   const gibibytes = (value: number | undefined) => (value === undefined ? undefined : `${value}Gi`);
   return {
     Type: type,
-    Image: spec.image,
+    Image: spec.image as string, // on this route the specification has one
     PodCount: podCount,
     // The launch script always loads the base model, so a restarted pod would train from it again without a word.
     RestartPolicy: 'Never',
@@ -62,7 +62,8 @@ function toDataSource(source: { uri?: string; datasetId?: string; mountPath: str
   return omitUndefined({ DataSourceId: source.datasetId, Uri: source.uri, MountPath: source.mountPath });
 }
 
-function checkSize(body: WireCreateJob): void {
+/** @throws InvalidInputError `CPT_INPUT_JOB_TOO_LARGE` */
+export function checkJobSize(body: WireCreateJob): void {
   const bytes = Buffer.byteLength(JSON.stringify(body));
   if (bytes <= MAX_JOB_BYTES) return;
   throw new InvalidInputError(
