@@ -17,6 +17,7 @@ WORK, NODE = sys.argv[1:3]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEMO = os.path.join(ROOT, ".cpt/demo")
 results = []
+compared = {"cases": 0, "bytes": 0, "differences": 0}
 sys.path.insert(0, os.path.join(ROOT, "fixtures/checkpoints"))
 import generate
 import generate_dist
@@ -81,6 +82,9 @@ def compare(case, out, weights, expected):
     found = load_weights(out)
     wrong = [name for name, tensor in weights.items() if name not in found or found[name].dtype != tensor.dtype or raw(found[name]) != raw(tensor)]
     wrong += sorted(set(found) - set(weights))
+    compared["cases"] += 1
+    compared["bytes"] += sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    compared["differences"] += len(wrong)
     logits, complaints = logits_of(out)
     if not all(torch.isfinite(weight).all() for weight in weights.values()):  # one case keeps NaN and infinities
         same, distance = True, "not compared, for its weights are not finite"
@@ -223,6 +227,7 @@ def demo_model():
 
 converted_fixtures()
 grid()
+print(f"to-hf: {compared['cases']} cases, {compared['bytes']} bytes compared, {compared['differences']} tensors differ", flush=True)
 if os.path.exists(os.path.join(DEMO, "report.json")):
     demo_dataset()
     demo_checkpoints()

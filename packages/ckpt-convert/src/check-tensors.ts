@@ -1,5 +1,6 @@
 import { bytesPerElement, castDtype, type Dtype, FormatError, isContiguous } from '@pai-cpt/core';
 import type { MegatronParameter, PlacedShard, ReadInto } from './checkpoint.ts';
+import type { TensorChoice } from './choose-tensors.ts';
 import { matrixSize } from './mapping.ts';
 import type { PlannedCheck } from './plan.ts';
 import { readRows } from './read-rows.ts';
@@ -11,18 +12,18 @@ const BLOCKS = [new Uint8Array(BLOCK_BYTES), new Uint8Array(BLOCK_BYTES)] as con
 
 /**
  * Does the checks of a plan, which stop a conversion before it writes.
- * With `mayRanksDiffer` a difference between replicas is told, and the first one's tensor stands.
+ * With `replica` a difference between replicas is told, and what lies first stands: the rank's tensor, or the mean.
  * @returns lines for the user: what kind of padding is cut off, which replicas differ.
  * @throws FormatError `CPT_FORMAT_RANKS_DIFFER`, `CPT_FORMAT_TIED_COPY`, and `CPT_FORMAT_RANK_FILE` for a norm's bias that is used.
  */
 export function checkTensors(
   checks: readonly PlannedCheck[],
   readInto: ReadInto,
-  { mayRanksDiffer = false } = {},
+  { replica }: Pick<TensorChoice, 'replica'> = {},
 ): string[] {
   const notes: string[] = [];
   for (const check of checks) {
-    if (check.kind === 'replicas') notes.push(...checkReplicas(check.parameter, readInto, mayRanksDiffer));
+    if (check.kind === 'replicas') notes.push(...checkReplicas(check.parameter, readInto, replica));
     else if (check.kind === 'zero') checkZero(check.parameter, readInto);
     else if (check.kind === 'tiedCopy') checkTiedCopy(check.parameter, check.embedding, readInto);
     else notes.push(describePadding(check.parameter, check.vocabSize, readInto));
@@ -34,7 +35,7 @@ export function checkTensors(
  * Norms are whole on each rank and must be equal to the bit; where they differ, files of different iterations lie mixed, or the
  * training lost the gradients of some ranks. Taking rank 0's would hide it.
  */
-function checkReplicas(parameter: MegatronParameter, readInto: ReadInto, mayDiffer: boolean): string[] {
+function checkReplicas(parameter: MegatronParameter, readInto: ReadInto, replica: TensorChoice['replica']): string[] {
   const { localName, megatronName, dtype, shards } = parameter;
   const notes: string[] = [];
   const [first, ...others] = shards;
@@ -42,14 +43,17 @@ function checkReplicas(parameter: MegatronParameter, readInto: ReadInto, mayDiff
   for (const other of others) {
     const difference = compareShards(first, other, dtype, readInto);
     if (difference === undefined) continue;
-    if (mayDiffer) {
-      const ranks = `tensor rank ${other.tensorRank} differs from rank ${first.tensorRank}${difference}`;
-      notes.push(`${megatronName}: ${ranks}; rank ${first.tensorRank}'s is taken`);
+    if (replica !== undefined) {
+      const [taken, whose] =
+        replica === 'mean' ? ['the mean', 'the mean'] : [`rank ${first.tensorRank}`, `rank ${first.tensorRank}'s`];
+      notes.push(
+        `${megatronName}: tensor rank ${other.tensorRank} differs from ${taken}${difference}; ${whose} is taken`,
+      );
       continue;
     }
     throw new FormatError(
       'CPT_FORMAT_RANKS_DIFFER',
-      `${other.file}: "${localName}" differs from the one of tensor rank ${first.tensorRank}${difference}; files of different iterations lie mixed, or the run was faulty; --replica RANK takes one rank's all the same`,
+      `${other.file}: "${localName}" differs from the one of tensor rank ${first.tensorRank}${difference}; files of different iterations lie mixed, or the run was faulty; --replica RANK takes one rank's all the same, --replica mean the mean`,
       { file: other.file, tensor: localName },
     );
   }

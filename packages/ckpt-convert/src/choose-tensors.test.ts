@@ -9,6 +9,7 @@ import type { HfTensors } from './index.ts';
 import { inspectCheckpoint } from './inspect.ts';
 import { reshardCheckpoint } from './reshard.ts';
 import { convertToMegatron } from './to-megatron.ts';
+import { verifyCheckpoint } from './verify.ts';
 import { writeMegatronRankFiles } from './write-torch.ts';
 
 const EMBEDDING = 'model.embed_tokens.weight';
@@ -74,6 +75,49 @@ describe('--replica', () => {
   });
 });
 
+describe('--replica mean', () => {
+  const mean = { replica: 'mean' as const };
+
+  it('takes the mean where ranks differ and nothing else, in every way of writing, and reports by how much', async () => {
+    await withDirectory(async (root) => {
+      const tensors = randomTensors({ ...TINY, isTied: false }, 'BF16');
+      // 1 and 2: 1.5; 1 and 1 + 2^-7: the middle goes to the even 1; NaN stays one.
+      const values = [
+        [0x3f80, 0x3f80, 0x7fc0],
+        [0x4000, 0x3f81, 0x3f80],
+      ].map((bits) => new Uint8Array(Uint16Array.from({ length: 8 }, (_, at) => bits[at] ?? 0x3f80).buffer));
+      const source = join(root, 'ckpt');
+      await writeRanks(
+        source,
+        false,
+        1,
+        values.map((bytes) => replaced(tensors, NORM, bytes)),
+      );
+      const { notes } = await convertCheckpoint({ source, output: join(root, 'hf'), ...mean });
+      const name = 'decoder.layers.0.self_attention.linear_qkv.layer_norm_weight';
+      for (const rank of [0, 1]) {
+        expect(notes).toContain(
+          `${name}: tensor rank ${rank} differs from the mean, by at most NaN; the mean is taken`,
+        );
+      }
+      const found = await tensorsOf(join(root, 'hf'));
+      const norm = new Uint16Array(Uint8Array.from(found.get(NORM) ?? []).buffer);
+      expect([...norm.subarray(0, 2), ...norm.subarray(3)]).toEqual([0x3fc0, ...Array(6).fill(0x3f80)]);
+      expect((norm[2] as number) & 0x7fff).toBeGreaterThan(0x7f80);
+      found.delete(NORM);
+      for (const [other, bytes] of found) expect(bytes, other).toEqual(Buffer.from(await tensors.read(other)));
+      const grid = { parallel: { tensorParallelSize: 1, pipelineParallelSize: 1 } };
+      await reshardCheckpoint({ source, output: join(root, 'other'), ...mean, ...grid });
+      await convertCheckpoint({ source: join(root, 'other'), output: join(root, 'back') });
+      const threads = { maxShardBytes: 300, workers: 2 };
+      await convertCheckpoint({ source, output: join(root, 'threads'), ...mean, ...threads });
+      for (const folder of ['back', 'threads']) {
+        expect(await tensorsOf(join(root, folder)), folder).toEqual(await tensorsOf(join(root, 'hf')));
+      }
+    });
+  });
+});
+
 describe('--untie', () => {
   const model = { ...TINY, isTied: true };
 
@@ -88,6 +132,11 @@ describe('--untie', () => {
       expect(untied.get(HEAD)).toEqual(untied.get(EMBEDDING));
       untied.delete(HEAD);
       expect(untied).toEqual(tied);
+      const report = await verifyCheckpoint({ hf: join(root, 'untied'), against: source });
+      expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
+      expect(report.checks.find(({ name }) => name === 'config')?.detail).toContain(
+        'the checkpoint is tied and the folder is not: its lm_head.weight is held against the embedding again',
+      );
       expect([await configOf(join(root, 'tied')), await configOf(join(root, 'untied'))]).toMatchObject([
         { tie_word_embeddings: true },
         { tie_word_embeddings: false },
@@ -106,6 +155,9 @@ describe('--untie', () => {
       const found = await tensorsOf(join(root, 'hf'));
       expect(found.get(EMBEDDING)).toEqual(Buffer.from(await first.read(EMBEDDING)));
       expect(found.get(HEAD)).toEqual(Buffer.from(drifted));
+      const report = await verifyCheckpoint({ hf: join(root, 'hf'), against: source });
+      expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
+      expect(report.checks.find(({ name }) => name === 'config')?.detail).toContain("the last stage's copy");
     });
   });
 

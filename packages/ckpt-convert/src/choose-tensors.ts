@@ -1,11 +1,12 @@
 import { InvalidInputError } from '@pai-cpt/core';
 import type { MegatronCheckpoint, MegatronParameter, PlacedShard } from './checkpoint.ts';
+import { withMeans } from './mean-replicas.ts';
 import { type Resolution, resolveParameters } from './resolve.ts';
 
 /** What is taken where a checkpoint leaves a choice. */
 export interface TensorChoice {
-  /** Tensor rank whose norms are taken, from 0; where it is given, ranks may differ, and are reported. */
-  readonly replica?: number;
+  /** Tensor rank whose norms are taken, from 0, or the mean of all; where it is given, ranks may differ, and are reported. */
+  readonly replica?: number | 'mean';
   /** Writes the head of a tied model as a table of its own. */
   readonly untie?: boolean;
 }
@@ -24,6 +25,7 @@ export function chooseTensors(
   const checkpoint = untie && opened.modelConfig.isTied ? untied(opened) : opened;
   const resolution = resolveParameters(checkpoint);
   if (replica === undefined) return { checkpoint, resolution };
+  if (replica === 'mean') return withMeans(checkpoint, resolution);
   const { tensorParallelSize } = checkpoint.parallel;
   if (replica >= tensorParallelSize) {
     throw new InvalidInputError(
@@ -42,12 +44,17 @@ export function chooseTensors(
   return { checkpoint, resolution: { ...resolution, parameters } };
 }
 
-/** With the last stage's copy of the table where there is one, which may have drifted away, else with the embedding again. */
-function untied(checkpoint: MegatronCheckpoint): MegatronCheckpoint {
+/**
+ * A tied checkpoint with its head as a table of its own: the last stage's copy where there is one, which may have drifted away, else the
+ * embedding again, as if it lay on the last stage.
+ */
+export function untied(checkpoint: MegatronCheckpoint): MegatronCheckpoint {
   const parameters = checkpoint.parameters();
   const embedding = parameters.find(({ megatronName }) => megatronName === EMBEDDING);
   const hasHead = parameters.some(({ megatronName }) => megatronName === HEAD);
-  const head: MegatronParameter[] = embedding && !hasHead ? [{ ...embedding, megatronName: HEAD }] : [];
+  const pipelineStage = Math.max(...parameters.map((parameter) => parameter.pipelineStage));
+  const place = { megatronName: HEAD, localName: HEAD, pipelineStage };
+  const head: MegatronParameter[] = embedding && !hasHead ? [{ ...embedding, ...place }] : [];
   return {
     ...checkpoint,
     modelConfig: { ...checkpoint.modelConfig, isTied: false },

@@ -1,28 +1,35 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeMediumCheckpoint } from '../test/medium-checkpoint.ts';
+import { faultyDisk } from '../test/faulty-disk.ts';
+import { treeOf } from '../test/folders.ts';
+import { FIXTURES } from '../test/tiny-checkpoint.ts';
+import { convertOnDisk } from './convert.ts';
 import { readUnfinished, WORK_FOLDER } from './output/output-directory.ts';
 
 const CLI = fileURLToPath(new URL('cli.ts', import.meta.url));
-const LOADER = new URL('../../api/test/register-typescript.mjs', import.meta.url).href;
+const SIGNAL = new URL('../test/signal-at-call.mjs', import.meta.url).href;
+const source = join(FIXTURES, 'qwen2-uneven-first', 'megatron');
+const maxShardBytes = 700; // six files
 
 let root: string;
-let source: string;
 let expected: Record<string, string>;
+/** Every call of an undisturbed conversion that writes or renames. */
+let changes: string[];
 const running = new Set<ChildProcess>();
 
-/** The program itself, from its sources; `done` gives its exit code. */
-function convert(output: string, ...flags: string[]) {
-  const node = ['--conditions=development', '--import', `${LOADER}?cache=${root}`];
-  const args = ['to-hf', source, output, '--max-shard-size', '4MB', '--json', ...flags];
-  const child = spawn(process.execPath, [...node, CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+/** The program itself, from its sources, which gets a signal at one of its calls to the disk; `done` gives its exit code. */
+function convert(output: string, flags: string[], stop?: { signal: NodeJS.Signals; call: number }) {
+  const preload = stop ? ['--import', `${SIGNAL}?signal=${stop.signal}&call=${stop.call}`] : [];
+  const args = ['to-hf', source, output, '--max-shard-size', `${maxShardBytes}`, '--json', ...flags];
+  const child = spawn(process.execPath, [...process.execArgv, ...preload, CLI, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   running.add(child);
   const text = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => {
@@ -40,114 +47,86 @@ function convert(output: string, ...flags: string[]) {
   return { child, done };
 }
 
-const digestOf = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
-const digests = (folder: string) =>
-  Object.fromEntries(readdirSync(folder).map((name) => [name, digestOf(join(folder, name))] as const));
-
-/** Waits until the first `count` output shards are noted as finished, or the program ends. */
-async function untilFinished(output: string, count: number, child: ChildProcess): Promise<void> {
-  const journal = join(output, WORK_FOLDER, 'journal');
-  while (child.exitCode === null && child.signalCode === null) {
-    if (existsSync(journal) && readFileSync(journal, 'utf8').split('"shard"').length > count) return;
-    await sleep(2);
-  }
-}
-
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'ckpt-convert-cli-'));
-  source = join(root, 'ckpt');
-  await writeMediumCheckpoint(source);
-  const { code, stderr } = await convert(join(root, 'expected')).done;
-  expect([code, stderr]).toEqual([0, expect.any(String)]);
-  expected = digests(join(root, 'expected'));
-}, 60_000);
+  const disk = faultyDisk();
+  await convertOnDisk({ source, output: join(root, 'expected'), maxShardBytes }, disk);
+  changes = disk.calls.filter((call) => call === 'write' || call === 'rename');
+  expected = await treeOf(join(root, 'expected'));
+});
 
 afterAll(async () => {
   for (const child of running) child.kill('SIGKILL');
   await rm(root, { recursive: true, force: true });
 });
 
-describe('a conversion that is killed at any moment', () => {
+describe('a conversion that is killed', () => {
   it('goes on with --resume, writes at most one file again, and ends as if nothing had been', async () => {
-    let seed = 7;
-    const random = () => {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      return seed / 2 ** 32;
-    };
-    let kills = 0;
-    let resumes = 0;
-    for (let run = 0; kills < 10; run++) {
-      const output = join(root, `killed-${run}`);
-      for (let attempt = 0; ; attempt++) {
-        const { child, done } = convert(output, '--resume');
-        if (kills < 10 && attempt < 4) {
-          await untilFinished(output, 0, child);
-          await sleep(random() * 300);
-          child.kill('SIGKILL');
-        }
-        const { code, stdout, stderr } = await done;
-        if (code === 0) {
-          resumes += JSON.parse(stdout).resumed ? 1 : 0;
-          break;
-        }
-        expect([code, stderr]).toEqual([null, expect.any(String)]);
-        kills++;
-        const unfinished = readUnfinished(output);
-        if (!unfinished || unfinished.isCommitting) continue;
-        const there = readdirSync(join(output, WORK_FOLDER)).filter((name) => name.endsWith('.safetensors'));
-        expect(there.length - unfinished.finished.size).toBeLessThanOrEqual(1);
-        expect(existsSync(join(output, 'model.safetensors.index.json'))).toBe(false);
+    const output = join(root, 'killed');
+    const inodes = new Map<string, number>();
+    // In the first file, again and again in later ones, and between the last two renames.
+    const third = Math.floor(changes.length / 3);
+    for (const call of [5, third, 5, changes.length - third - 8]) {
+      const { code, stdout } = await convert(output, ['--resume'], { signal: 'SIGKILL', call }).done;
+      expect([code, stdout]).toEqual([null, '']);
+      const { finished } = readUnfinished(output) ?? { finished: new Map<string, unknown>() };
+      const work = join(output, WORK_FOLDER);
+      const there = readdirSync(work).filter((name) => name.endsWith('.safetensors'));
+      expect(there.length - finished.size).toBeLessThanOrEqual(1);
+      expect(existsSync(join(output, 'model.safetensors.index.json'))).toBe(false);
+      for (const name of finished.keys()) {
+        const { ino } = statSync(join(work, name));
+        expect(inodes.get(name) ?? ino, name).toBe(ino); // not written again
+        inodes.set(name, ino);
       }
-      expect(digests(output)).toEqual(expected);
-      await rm(output, { recursive: true });
     }
-    expect(resumes).toBeGreaterThan(0);
-  }, 60_000);
-
-  it('does not write again what was finished: the file itself gets its final name', async () => {
-    const output = join(root, 'same-files');
-    const first = convert(output);
-    await untilFinished(output, 4, first.child);
-    first.child.kill('SIGKILL');
-    await first.done;
-    const inodes = [...(readUnfinished(output)?.finished.keys() ?? [])].map(
-      (name) => [name, statSync(join(output, WORK_FOLDER, name)).ino] as const,
-    );
-    expect(inodes.length).toBeGreaterThanOrEqual(4);
-    expect((await convert(output, '--resume').done).code).toBe(0);
+    expect(inodes.size).toBeGreaterThanOrEqual(3);
+    const { code, stdout } = await convert(output, ['--resume']).done;
+    expect([code, JSON.parse(stdout).resumed]).toEqual([0, true]);
+    expect(await treeOf(output)).toEqual(expected);
     for (const [name, inode] of inodes) expect(statSync(join(output, name)).ino, name).toBe(inode);
-  }, 30_000);
+  });
+
+  it('between two of its renames puts the others in their place', async () => {
+    const output = join(root, 'renaming');
+    const call = changes.lastIndexOf('rename'); // the one before the last, counted from 1
+    expect((await convert(output, [], { signal: 'SIGKILL', call }).done).code).toBeNull();
+    expect(readdirSync(output)).toContain('config.json');
+    expect(existsSync(join(output, 'model.safetensors.index.json'))).toBe(false);
+    expect((await convert(output, ['--resume']).done).code).toBe(0);
+    expect(await treeOf(output)).toEqual(expected);
+  });
 });
 
 describe('one output', () => {
   it('row 36: has one writer: the second ends with 75 and names the first', async () => {
     const output = join(root, 'locked');
-    const first = convert(output);
-    await untilFinished(output, 1, first.child);
-    first.child.kill('SIGSTOP');
-    for (const flags of [[], ['--resume'], ['--force']]) {
-      const { code, stderr } = await convert(output, ...flags).done;
+    const first = convert(output, [], { signal: 'SIGSTOP', call: Math.floor(changes.length / 2) });
+    while (!existsSync(join(output, WORK_FOLDER, 'lock-1')) && first.child.exitCode === null) await sleep(5);
+    const others = [[], ['--resume'], ['--force']].map((flags) => convert(output, flags).done);
+    for (const { code, stderr } of await Promise.all(others)) {
       expect([code, stderr]).toEqual([75, expect.stringContaining(`locked by pid ${first.child.pid} on`)]);
     }
-    first.child.kill('SIGCONT');
+    while (first.child.exitCode === null && running.has(first.child)) {
+      first.child.kill('SIGCONT'); // it may not have stopped yet
+      await sleep(20);
+    }
     expect((await first.done).code).toBe(0);
-    expect(digests(output)).toEqual(expected);
-  }, 30_000);
+    expect(await treeOf(output)).toEqual(expected);
+  });
 });
 
 describe('SIGINT', () => {
   it('ends with 130, says how to go on, and --resume does', async () => {
     const output = join(root, 'interrupted');
-    const first = convert(output);
-    await untilFinished(output, 2, first.child);
-    first.child.kill('SIGINT');
-    const { code, stdout, stderr } = await first.done;
+    const call = Math.floor(changes.length / 3);
+    const { code, stdout, stderr } = await convert(output, [], { signal: 'SIGINT', call }).done;
     expect([code, stdout]).toEqual([130, '']);
     expect(stderr).toContain('error: interrupted by SIGINT');
-    expect(stderr).toMatch(/\d+ of \d+ files are written; run the same command with --resume to go on/);
+    expect(stderr).toMatch(/[1-5] of 6 files are written; run the same command with --resume to go on/);
     expect(readdirSync(output)).toEqual([WORK_FOLDER]);
-    const second = await convert(output, '--resume').done;
+    const second = await convert(output, ['--resume']).done;
     expect([second.code, JSON.parse(second.stdout).resumed]).toEqual([0, true]);
-    expect(digests(output)).toEqual(expected);
-  }, 30_000);
+    expect(await treeOf(output)).toEqual(expected);
+  });
 });

@@ -19,6 +19,17 @@ async function run(...args: string[]) {
 
 const RESULT_KEYS = ['tensors', 'bytes', 'files', 'seconds', 'cpuSeconds', 'peakRssBytes', 'resumed'];
 
+it.each(['to-megatron', 'reshard'])('%s has one thread, and says what to use instead of more', async (command) => {
+  await withDirectory(async (root) => {
+    const given = [source, join(root, 'out'), '--tp', '1', '--pp', '1', '--workers', '2'];
+    await expect(run(command, ...given)).rejects.toMatchObject({
+      code: 'CPT_INPUT_INVALID',
+      message: expect.stringContaining('share the stages between processes with --part I/N'),
+    });
+    expect(await readdir(root)).toEqual([]);
+  });
+});
+
 describe('to-megatron', () => {
   it('ends with one JSON object and takes every option', async () => {
     await withDirectory(async (root) => {

@@ -9,7 +9,7 @@ import {
   sayHowToResume,
 } from './commands-output.ts';
 import { type DiffReport, diffCheckpoints, type TensorDifference } from './diff.ts';
-import { castOptions, invalid, oneOf, replicaOption, wholeNumber } from './option-values.ts';
+import { castOptions, invalid, oneOf, oneWorker, replicaOption, wholeNumber } from './option-values.ts';
 import { createByteProgress, formatBytes, type Output } from './progress.ts';
 import type { GridOptions, RankFilesResult } from './rank-files/write-checkpoint.ts';
 import type { RankGrid } from './rank-grid.ts';
@@ -51,6 +51,7 @@ function addGridOptions(command: Command): Command {
     .option('--dtype <dtype>', 'bf16, f16, f32, or source', 'source')
     .option('--allow-cast', 'permit a --dtype that cannot hold all bits')
     .option('--untie', 'write the head of a tied model as a table of its own')
+    .option('--workers <n>', '1: rank files are written by one thread; several processes take --part', oneWorker)
     .option('--digest <kind>', 'sha256 of each output file, or none', 'sha256');
   return addOutputOptions(command, 'the iteration that the output holds');
 }
@@ -98,14 +99,14 @@ export function addReshard(program: Command, output: Output, signal: AbortSignal
     .option('--as-release', 'write release instead of the iteration')
     .option(
       '--replica <rank>',
-      'where ranks differ in a norm take that of this one: first, or a tensor rank',
+      'where ranks differ in a norm take that of this one: first, a tensor rank, or mean',
       replicaOption,
     );
   addGridOptions(command).action(
     async (
       source: string,
       directory: string,
-      flags: GridFlags & { iteration?: number; asRelease?: boolean; format: string; replica?: number },
+      flags: GridFlags & { iteration?: number; asRelease?: boolean; format: string; replica?: number | 'mean' },
     ) => {
       const options = gridOptions(flags, directory, signal);
       const progress = createByteProgress(output);

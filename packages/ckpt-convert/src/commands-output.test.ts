@@ -146,8 +146,8 @@ describe('options of to-hf', () => {
       const { stdout } = await run('to-hf', source, join(root, 'hf'), '--untie', '--json');
       expect(JSON.parse(stdout).model.isTied).toBe(false);
       await expect(run('to-hf', source, join(root, 'x'), '--replica', '7')).rejects.toThrow('--replica is 7');
-      await expect(run('to-hf', source, join(root, 'x'), '--replica', 'mean')).rejects.toThrow(
-        'give first or a tensor',
+      await expect(run('to-hf', source, join(root, 'x'), '--replica', 'median')).rejects.toThrow(
+        'give first, a tensor rank from 0, or mean',
       );
       expect((await run('to-hf', source, join(root, 'x'), '--replica', 'first')).code).toBe(0);
     });

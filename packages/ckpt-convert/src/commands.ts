@@ -74,7 +74,7 @@ function addToHf(program: Command, output: Output, signal: AbortSignal | undefin
     .option('--untie', 'write the head of a tied model as a table of its own')
     .option(
       '--replica <rank>',
-      'where ranks differ in a norm take that of this one: first, or a tensor rank',
+      'where ranks differ in a norm take that of this one: first, a tensor rank, or mean',
       replicaOption,
     )
     .option('--workers <n>', 'threads that write output files at the same time (default: 1)', wholeNumber('--workers'))

@@ -48,7 +48,7 @@ export async function convertOnDisk(options: ConvertOptions, disk: DiskCalls): P
     const dtype = options.dtype ?? (resolution.parameters[0] as ResolvedParameter).parameter.dtype;
     const hfFiles = await planHfFiles(model, dtype, reference, options);
     const cut = checkTensors(plan.checks, namingReads(disk.reads(checkpoint.readInto)), {
-      mayRanksDiffer: replica !== undefined,
+      ...(replica !== undefined && { replica }),
     });
     const { digest = 'sha256', allowCast = false, workers = 1 } = options;
     const cast = { allowCast, ...(options.dtype && { dtype: options.dtype }) };

@@ -17,7 +17,7 @@ const FAST = 2e9;
 const SLOW = 0.3e9;
 /** Tiles between the copying and the digests, the window, and one for a cast. */
 const TILES = 6;
-/** A thread of Node before it does anything. */
+/** A thread of Node before it does anything: the one for digests, or each worker. */
 const THREAD_BYTES = 20e6;
 
 /** `byteLength` counts tensors; `peakRssBytes` is the process's after planning. */
@@ -33,7 +33,7 @@ export function estimateOutput(
     files: files.map(({ name, byteLength }) => ({ name, byteLength })),
     readBytes,
     writtenBytes,
-    peakMemoryBytes: Math.round(peakRssBytes + (workers > 1 ? workers + 1 : 1) * (TILES * TILE_BYTES + THREAD_BYTES)),
+    peakMemoryBytes: Math.round(peakRssBytes + Math.max(1, workers) * (TILES * TILE_BYTES + THREAD_BYTES)),
     seconds: { least: (readBytes + writtenBytes) / FAST, most: (readBytes + writtenBytes) / SLOW },
   };
 }

@@ -58,7 +58,7 @@ describe('fillTile', () => {
           const found = new Uint8Array(expected.byteLength);
           for (let from = 0; from < found.byteLength; from += size) {
             const target = found.subarray(from, from + size);
-            fillTile({ copies, sources: io.sources }, from, target, new Uint8Array(size), io.readInto);
+            fillTile({ copies, sources: io.sources }, from, target, io.readInto, new Uint8Array(size));
           }
           expect(found).toEqual(expected);
         },
@@ -72,7 +72,7 @@ describe('fillTile', () => {
     const packed = new Array(4).fill({ rowStep: 256, columnStep: 2 });
     const copies = composeCopies(joinColumns(4, 4096, 128), trimRows(4096), packed, 512, 2);
     const target = new Uint8Array(4 * MEBIBYTE);
-    fillTile({ copies, sources: io.sources }, 0, target, new Uint8Array(4 * MEBIBYTE), io.readInto);
+    fillTile({ copies, sources: io.sources }, 0, target, io.readInto, new Uint8Array(4 * MEBIBYTE));
     expect(io.stats).toEqual({ reads: 4, bytes: target.byteLength });
     expect(target.subarray(256, 512)).toEqual(bytesOf(4096 * 256, 1).subarray(0, 256));
   });
@@ -82,7 +82,7 @@ describe('fillTile', () => {
     const packed = [{ rowStep: 4096, columnStep: 2 }];
     const copies = composeCopies(stackRows(1, 768, 2048), takeQkv('q', 2, 4, 64), packed, 2048, 2);
     const target = new Uint8Array(2 * MEBIBYTE);
-    fillTile({ copies, sources: io.sources }, 0, target, new Uint8Array(2 * MEBIBYTE), io.readInto);
+    fillTile({ copies, sources: io.sources }, 0, target, io.readInto, new Uint8Array(2 * MEBIBYTE));
     expect(io.stats).toEqual({ reads: 2, bytes: target.byteLength });
   });
 
@@ -90,14 +90,14 @@ describe('fillTile', () => {
     const io = memoryShards([bytesOf(64 * 64 * 2, 1)]);
     const copies = composeCopies(stackRows(1, 64, 64), trimRows(64), [{ rowStep: 2, columnStep: 128 }], 64, 2);
     const target = new Uint8Array(64 * 64 * 2);
-    fillTile({ copies, sources: io.sources }, 0, target, new Uint8Array(MEBIBYTE), io.readInto);
+    fillTile({ copies, sources: io.sources }, 0, target, io.readInto, new Uint8Array(MEBIBYTE));
     expect(io.stats).toEqual({ reads: 1, bytes: target.byteLength });
   });
 
   it('does not read over gaps that are longer than a read costs', () => {
     const io = memoryShards([bytesOf(8 * 102_400, 1)]);
     const copies = [{ shard: 0, from: 0, to: 0, bytes: 1024, count: 8, fromStep: 102_400, toStep: 1024 }];
-    fillTile({ copies, sources: io.sources }, 0, new Uint8Array(8192), new Uint8Array(MEBIBYTE), io.readInto);
+    fillTile({ copies, sources: io.sources }, 0, new Uint8Array(8192), io.readInto, new Uint8Array(MEBIBYTE));
     expect(io.stats).toEqual({ reads: 8, bytes: 8192 });
   });
 
@@ -111,7 +111,7 @@ describe('fillTile', () => {
       2,
     );
     const target = new Uint8Array(32 * 1024);
-    fillTile({ copies, sources: io.sources }, 0, target, new Uint8Array(MEBIBYTE), io.readInto);
+    fillTile({ copies, sources: io.sources }, 0, target, io.readInto, new Uint8Array(MEBIBYTE));
     expect(io.stats.reads).toBe(1);
   });
 });

@@ -68,8 +68,7 @@ export async function executePlan(
   const sum = (shards: readonly OutputShard[]) => shards.reduce((total, { byteLength }) => total + byteLength, 0);
   const totalBytes = sum(outputShards);
   const work = outputShards.filter(({ name }) => !finished?.has(name));
-  const digests = options.hasOwnDigests ? digestsHere(digest, TILE_BYTES) : openDigests(digest, sum(work), TILE_BYTES);
-  const window = new Uint8Array(TILE_BYTES);
+  const digests = options.hasOwnDigests ? digestsHere(digest) : openDigests(digest, sum(work), TILE_BYTES);
   const written = new Map(finished);
   let doneBytes = totalBytes - sum(work);
   try {
@@ -89,8 +88,8 @@ export async function executePlan(
       for (const tensor of tensors) {
         const { shape, dtype, sourceDtype = dtype } = tensor;
         for (const tile of tilesOf({ shape, dtype: sourceDtype, byteLength: tensorBytes(shape, sourceDtype) })) {
-          const target = (await digests.tile()).subarray(0, tile.byteLength);
-          fillTile(tensor, tile.from, target, window, io.readInto);
+          const target = await digests.tile(tile.byteLength);
+          fillTile(tensor, tile.from, target, io.readInto);
           const bytesOfTile = castElements(tensor.name, target, sourceDtype, dtype);
           await writer.append(bytesOfTile);
           doneBytes += bytesOfTile.byteLength;
@@ -134,13 +133,16 @@ export function* tilesOf({
   for (let from = 0; from < byteLength; from += step) yield { from, byteLength: Math.min(step, byteLength - from) };
 }
 
+/** One for all: nothing waits while it is in use. */
+const WINDOW = new Uint8Array(TILE_BYTES);
+
 /** Fills `target` with the bytes of the tensor from `tileFrom` on. `window` is at least as long as `target`. */
 export function fillTile(
   tensor: Pick<PlannedTensor, 'copies' | 'sources'>,
   tileFrom: number,
   target: Uint8Array,
-  window: Uint8Array,
   readInto: ReadInto,
+  window = WINDOW,
 ): void {
   const wanted = tensor.copies
     .flatMap((copy) => clipCopy(copy, tileFrom, tileFrom + target.byteLength))

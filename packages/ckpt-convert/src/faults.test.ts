@@ -120,14 +120,8 @@ it('the program ends with 1 or more, one line on stderr and no stack trace', asy
   await withDirectory(async (root) => {
     await mkdir(join(root, 'mp_rank_00'));
     await writeFile(join(root, 'mp_rank_00/model_optim_rng.pt'), torchZipOf(argsOf(callOf('os', 'system'))));
-    const loader = new URL('../../api/test/register-typescript.mjs', import.meta.url).href;
-    const node = [
-      '--conditions=development',
-      '--import',
-      `${loader}?cache=${root}`,
-      join(import.meta.dirname, 'cli.ts'),
-    ];
-    const done = spawnSync(process.execPath, [...node, 'to-hf', root, join(root, 'hf')], { encoding: 'utf8' });
+    const program = [...process.execArgv, join(import.meta.dirname, 'cli.ts')];
+    const done = spawnSync(process.execPath, [...program, 'to-hf', root, join(root, 'hf')], { encoding: 'utf8' });
     expect(done.status).toBeGreaterThan(0);
     expect(done.stderr.trim().split('\n')).toHaveLength(1);
     expect(done.stderr).toContain('it names os.system');

@@ -144,7 +144,8 @@ function requireSameTable(head: TensorPlace, embedding: TensorPlace | undefined,
   const isSame = () => {
     if (!embedding || head.dtype !== embedding.dtype || head.shape.join() !== embedding.shape.join()) return false;
     const bytes = tensorBytes(head.shape, head.dtype);
-    const [left, right] = [new Uint8Array(BLOCK_BYTES), new Uint8Array(BLOCK_BYTES)];
+    const length = Math.min(BLOCK_BYTES, bytes);
+    const [left, right] = [new Uint8Array(length), new Uint8Array(length)];
     for (let at = 0; at < bytes; at += BLOCK_BYTES) {
       const [a, b] = [left, right].map((block) => block.subarray(0, Math.min(BLOCK_BYTES, bytes - at)));
       readInto(head.file, head.byteOffset + at, a as Uint8Array);

@@ -26,7 +26,8 @@ describe('nameOfLegacy', () => {
     ['language_model.encoder.layers.12.self_attention.query.weight', layer('self_attention.linear_q.weight')],
     ['language_model.transformer.layers.12.attention.key_value.bias', layer('self_attention.linear_kv.bias')],
     ['language_model.encoder.layers.12.self_attention.query_norm.weight', undefined],
-    ['language_model.encoder.layers.12.mlp.dense_h_to_4h_1.weight', undefined],
+    ['language_model.encoder.layers.12.mlp.dense_h_to_4h_1.weight', layer('mlp.linear_fc1_1.weight')],
+    ['language_model.encoder.layers.12.mlp.w1.weight', undefined],
     ['language_model.decoder.layers.12.mlp.linear_fc1.weight', undefined],
     ['decoder.final_layernorm.weight', undefined],
   ])('%s', (legacy, name) => {

@@ -18,6 +18,7 @@ const IN_LAYER: readonly [legacy: RegExp, name: string][] = [
   [/^(?:self_)?attention\.dense\.weight$/, 'self_attention.linear_proj.weight'],
   [/^post_attention_(?:layer)?norm\.(weight|bias)$/, 'mlp.linear_fc1.layer_norm_$1'],
   [/^mlp\.dense_h_to_4h\.weight$/, 'mlp.linear_fc1.weight'],
+  [/^mlp\.dense_h_to_4h_([12])\.weight$/, 'mlp.linear_fc1_$1.weight'],
   [/^mlp\.dense_4h_to_h\.weight$/, 'mlp.linear_fc2.weight'],
 ];
 

@@ -48,6 +48,25 @@ describe('reorderedReads', () => {
     expect(() => reads.reorder({ ...shard, stride: [2] }, 'U8', 'qkv', order(0))).toThrow('checkpoint_version 0');
   });
 
+  it('puts two matrices one behind the other, and refuses those that do not fit', () => {
+    const reads = reorderedReads((_, at, target) =>
+      target.set([9, 1, 2, 3, 4, 5, 6].slice(at, at + target.byteLength)),
+    );
+    const [first, second] = [
+      { ...shard, byteOffset: 3, shape: [2, 2], stride: [2, 1] },
+      { ...shard, byteOffset: 1, shape: [1, 2], stride: [2, 1] },
+    ];
+    const stacked = reads.stack(first, second, 'U8', 'fc1', order(3));
+    expect(stacked).toMatchObject({ byteOffset: 100, shape: [3, 2], stride: [2, 1] });
+    const whole = new Uint8Array(6);
+    reads.readInto('rank.pt', 100, whole);
+    expect([...whole]).toEqual([3, 4, 5, 6, 1, 2]);
+    const narrow = { ...second, shape: [1, 3], stride: [3, 1] };
+    expect(() => reads.stack(first, narrow, 'U8', 'fc1', order(3))).toThrow('[2, 2] and [1, 3]');
+    const transposed = { ...first, stride: [1, 2] };
+    expect(() => reads.stack(transposed, second, 'U8', 'fc1', order(3))).toThrow('not packed');
+  });
+
   describe('query and key_value', () => {
     // 2 groups on this rank of 2 heads each, 1 row a head: q0 q1 q2 q3 and k0 v0 k1 v1.
     const grouped = new Map([

@@ -35,6 +35,11 @@ export interface ReorderedReads {
    * @throws UnsupportedError `CPT_UNSUPPORTED_MODEL` where `args` do not tell heads and groups that fit, or the order is an old one.
    */
   fuse(query: PlacedShard, keyValue: PlacedShard, dtype: Dtype, name: string, order: LegacyOrder): PlacedShard;
+  /**
+   * The rows of two packed shards of one rank file, one behind the other.
+   * @throws UnsupportedError `CPT_UNSUPPORTED_MODEL` where they are not packed or of other columns.
+   */
+  stack(first: PlacedShard, second: PlacedShard, dtype: Dtype, name: string, order: LegacyOrder): PlacedShard;
   /** Reads from the file, and behind its end from the reordered shards. */
   readonly readInto: ReadInto;
 }
@@ -99,6 +104,23 @@ export function reorderedReads(readFile: ReadInto): ReorderedReads {
       }).flat();
       const shape = [groups, perGroup + 2, headRows, ...tail];
       return place(query, rows + keyValueRows, { name, dtype, shape, boxes }, fileBytes);
+    },
+    stack(first, second, dtype, name, { fileBytes }) {
+      const [rows = 0, ...tail] = first.shape;
+      const [moreRows = 0, ...otherTail] = second.shape;
+      const isPacked = [first, second].every(({ shape, stride }) => isContiguous(shape, stride));
+      if (!isPacked || tail.join() !== otherTail.join()) {
+        const why = `"${name}" is [${first.shape.join(', ')}] and [${second.shape.join(', ')}]${isPacked ? '' : ', not packed'}`;
+        throw refusal(first.file, 'a matrix in two parts that do not fit', why);
+      }
+      const box = (row: number, count: number, { file, byteOffset }: PlacedShard): DistBox => ({
+        offsets: [row, ...tail.map(() => 0)],
+        sizes: [count, ...tail],
+        ...{ file, byteOffset },
+      });
+      const shape = [rows + moreRows, ...tail];
+      const boxes = [box(0, rows, first), box(rows, moreRows, second)];
+      return place(first, rows + moreRows, { name, dtype, shape, boxes }, fileBytes);
     },
     readInto(path, position, target) {
       const found = files.get(path)?.reordered.findLast(({ byteOffset }) => byteOffset <= position);

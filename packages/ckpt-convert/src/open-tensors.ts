@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Dtype, Shape } from '@pai-cpt/core';
 import { INDEX_FILE, openSafetensorsDirectory, SINGLE_FILE } from '@pai-cpt/safetensors';
 import { openMegatronCheckpoint } from './checkpoint.ts';
-import { fillTile, TILE_BYTES } from './execute.ts';
+import { fillTile } from './execute.ts';
 import { readReference } from './hf-files.ts';
 import type { HfConfig } from './model-config.ts';
 import { pathExists } from './node.ts';
@@ -50,12 +50,11 @@ async function openMegatronTensors(path: string, reference: HfConfig | undefined
     const plan = planConversion(checkpoint, resolution, Number.MAX_SAFE_INTEGER);
     const planned = plan.outputShards.flatMap((shard) => shard.tensors);
     const tensors = new Map(planned.map((tensor) => [tensor.name, tensor]));
-    const window = new Uint8Array(TILE_BYTES);
     return {
       kind: 'megatron',
       tensors,
       async readInto(name, offset, target) {
-        fillTile(tensors.get(name) as PlannedTensor, offset, target, window, checkpoint.readInto);
+        fillTile(tensors.get(name) as PlannedTensor, offset, target, checkpoint.readInto);
       },
       close: checkpoint.close,
     };

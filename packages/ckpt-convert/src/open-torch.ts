@@ -27,6 +27,7 @@ import type {
 import { describeModel } from './describe-model.ts';
 import { flattenModel, nameOfLegacy } from './legacy-names.ts';
 import { type LegacyOrder, type ReorderedReads, reorderedReads } from './legacy-order.ts';
+import { fuseLegacy } from './legacy-parts.ts';
 import type { LocatedCheckpoint, RankFile } from './locate-checkpoint.ts';
 import { type LocatingSource, locatingSource } from './locating-source.ts';
 import { type ArgsNamespace, numberArg } from './model-config.ts';
@@ -131,7 +132,7 @@ async function placeTensors(
   const entries = flattenModel(model).map(([key, value]) => {
     const name = stripWrappers(key);
     const renamed = nameOfLegacy(name);
-    return { name: renamed ?? name, value, isLegacy: renamed !== undefined };
+    return { name: renamed ?? name, fileName: name, value, isLegacy: renamed !== undefined };
   });
   const weights = entries.filter(({ name }) => !isIgnoredName(name));
   refuseUnsupportedNames(
@@ -139,7 +140,7 @@ async function placeTensors(
     rank.path,
   );
   const tensors = new Map<string, { dtype: Dtype; shard: PlacedShard }>();
-  for (const { name, value, isLegacy } of weights) {
+  for (const { name, value, isLegacy } of withoutSpareTable(weights)) {
     const tensor = requireTensor(value, name, rank.path);
     const byteOffset = await source.offsetOf(file.tensorSource(tensor));
     const { shape, stride, dtype } = tensor;
@@ -147,28 +148,16 @@ async function placeTensors(
     const isOldOrder = isLegacy && order.version < 2 && /\.linear_qkv\.(weight|bias)$/.test(name);
     tensors.set(name, { dtype, shard: isOldOrder ? reads.reorder(shard, dtype, name, order) : shard });
   }
-  return fuseAttention(tensors, { order, reads });
+  return fuseLegacy(tensors, { order, reads });
 }
 
-/** Query and key_value of before Megatron-Core become the one matrix that all later code knows. */
-function fuseAttention(
-  tensors: Map<string, { dtype: Dtype; shard: PlacedShard }>,
-  { order, reads }: { readonly order: LegacyOrder; readonly reads: ReorderedReads },
-): RankTensors {
-  for (const [name, query] of tensors) {
-    const [, block, kind] = /^(.+\.)linear_q\.(weight|bias)$/.exec(name) ?? [];
-    const keyValueName = `${block}linear_kv.${kind}`;
-    const keyValue = tensors.get(keyValueName);
-    if (block === undefined || !keyValue || keyValue.dtype !== query.dtype) continue;
-    const fused = `${block}linear_qkv.${kind}`;
-    tensors.set(fused, {
-      dtype: query.dtype,
-      shard: reads.fuse(query.shard, keyValue.shard, query.dtype, fused, order),
-    });
-    tensors.delete(name);
-    tensors.delete(keyValueName);
-  }
-  return tensors;
+/**
+ * Without the copy of the embedding that Pai's converters leave beside a head of its own; the two names mean one place of the model, and
+ * the one that came last would become the head.
+ */
+function withoutSpareTable<T extends { readonly fileName: string }>(weights: readonly T[]): readonly T[] {
+  const hasHead = weights.some(({ fileName }) => fileName === 'language_model.output_layer.weight');
+  return hasHead ? weights.filter(({ fileName }) => fileName !== 'word_embeddings_for_head.weight') : weights;
 }
 
 /** Wrappers for data parallelism and mixed precision put `module.` before every name, once each. */

@@ -18,11 +18,22 @@ export function byteSize(value: string): number {
   throw invalid('--max-shard-size', value, 'give a size such as 5GB or 512MiB');
 }
 
-/** Parses `--replica`: a tensor rank, or `first`. @throws InvalidInputError `CPT_INPUT_INVALID`. */
-export function replicaOption(value: string): number {
+/** Parses `--replica`: a tensor rank, `first`, or `mean`. @throws InvalidInputError `CPT_INPUT_INVALID`. */
+export function replicaOption(value: string): number | 'mean' {
   if (value === 'first') return 0;
+  if (value === 'mean') return 'mean';
   if (/^\d{1,6}$/.test(value)) return Number(value);
-  throw invalid('--replica', value, 'give first or a tensor rank, from 0');
+  throw invalid('--replica', value, 'give first, a tensor rank from 0, or mean');
+}
+
+/** Parses `--workers` of a command that has one thread. @throws InvalidInputError `CPT_INPUT_INVALID`. */
+export function oneWorker(value: string): number {
+  if (value === '1') return 1;
+  throw invalid(
+    '--workers',
+    value,
+    'rank files of a stage are written side by side by one thread; share the stages between processes with --part I/N',
+  );
 }
 
 /** Parses `--part`. @throws InvalidInputError `CPT_INPUT_INVALID`. */

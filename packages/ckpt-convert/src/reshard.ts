@@ -60,7 +60,7 @@ export async function reshardOnDisk(options: ReshardOptions, disk: DiskCalls): P
     const cut = checkTensors(
       planConversion(checkpoint, resolution, Number.MAX_SAFE_INTEGER).checks,
       namingReads(disk.reads(checkpoint.readInto)),
-      { mayRanksDiffer: options.replica !== undefined },
+      options.replica === undefined ? {} : { replica: options.replica },
     );
     const isRelease = asRelease || checkpoint.iteration === 0;
     const hasLocalNames = checkpoint

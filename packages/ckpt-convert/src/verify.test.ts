@@ -6,7 +6,7 @@ import { openSafetensorsFile } from '@pai-cpt/safetensors';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FIXTURES, randomTensors, TINY, withDirectory } from '../test/tiny-checkpoint.ts';
 import { convertCheckpoint } from './convert.ts';
-import { type VerifyReport, verifyCheckpoint } from './verify.ts';
+import { type VerifyOptions, type VerifyReport, verifyCheckpoint } from './verify.ts';
 import { writeMegatronRankFiles } from './write-torch.ts';
 
 const fixture = (name: string) => join(FIXTURES, name, 'megatron');
@@ -15,12 +15,12 @@ const fixture = (name: string) => join(FIXTURES, name, 'megatron');
 async function verifyAfter(
   name: string,
   damage: (paths: { hf: string; checkpoint: string }) => Promise<void> = async () => {},
-  options: { reference?: string; run?: boolean; data?: string; sequenceLength?: number; maxSequences?: number } = {},
+  options: Partial<VerifyOptions> & { reference?: string; untie?: boolean } = {},
 ): Promise<VerifyReport> {
   return withDirectory(async (root) => {
-    const { reference, ...rest } = options;
+    const { reference, untie = false, ...rest } = options;
     const [hf, checkpoint] = [join(root, 'hf'), join(root, 'ckpt')];
-    await convertCheckpoint({ source: fixture(name), output: hf, ...(reference && { reference }) });
+    await convertCheckpoint({ source: fixture(name), output: hf, untie, ...(reference && { reference }) });
     await cp(fixture(name), checkpoint, { recursive: true });
     await damage({ hf, checkpoint });
     return verifyCheckpoint({ hf, against: checkpoint, ...rest });
@@ -248,6 +248,21 @@ describe('running both', () => {
     expect(report.maxLayerRelativeL2).toBeLessThan(1e-5);
     const { hf = 0, megatron = 1 } = report.validationLoss ?? {};
     expect(Math.abs(hf - megatron)).toBeLessThan(1e-4);
+  });
+
+  it.each(['qwen2-tp2-pp2-tied', 'qwen2-tp4-pp1-tied'])('%s, written untied', async (name) => {
+    const report = await verifyAfter(name, undefined, { run: true, data, sequenceLength: 9, untie: true });
+    expect([failed(report), report.ok]).toEqual([[], true]);
+    const { hf = 0, megatron = 1 } = report.validationLoss ?? {};
+    expect(Math.abs(hf - megatron)).toBeLessThan(1e-4);
+  });
+
+  it('an untied head that is not the embedding', async () => {
+    const report = await verifyAfter('qwen2-tp4-pp1-tied', ({ hf }) => swap(hf, 'lm_head.weight', 0, 64, 16), {
+      untie: true,
+    });
+    expect(failed(report)).toEqual(['tensors']);
+    expect(detail(report, 'tensors')).toContain('"lm_head.weight" row 0');
   });
 
   it.each([

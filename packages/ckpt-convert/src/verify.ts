@@ -1,6 +1,7 @@
 import { CptError, InvalidInputError } from '@pai-cpt/core';
 import { openSafetensorsDirectory, type SafetensorsDirectory } from '@pai-cpt/safetensors';
 import { type MegatronCheckpoint, openMegatronCheckpoint } from './checkpoint.ts';
+import { untied } from './choose-tensors.ts';
 import { readReference } from './hf-files.ts';
 import type { HfConfig } from './model-config.ts';
 import { requireFinished } from './output/output-directory.ts';
@@ -82,9 +83,12 @@ async function openSelfDescribed(config: HfConfig, options: VerifyOptions): Prom
 async function verifyOpened(
   hf: SafetensorsDirectory,
   config: HfConfig,
-  checkpoint: MegatronCheckpoint,
+  opened: MegatronCheckpoint,
   options: VerifyOptions,
 ): Promise<VerifyReport> {
+  const isUntied =
+    opened.modelConfig.isTied && config.tie_word_embeddings === false && hf.tensors.has('lm_head.weight');
+  const checkpoint = isUntied ? untied(opened) : opened;
   const checks: VerifyCheck[] = [];
   const check = async (name: VerifyCheck['name'], judge: () => Promise<Outcome> | Outcome) => {
     options.signal?.throwIfAborted();
@@ -92,7 +96,7 @@ async function verifyOpened(
   };
   await check('checksums', () => checkSums(checkpoint, options.signal));
   await check('names', () => checkNames(hf, config, checkpoint));
-  await check('config', () => checkConfig(config, checkpoint));
+  await check('config', () => withNote(checkConfig(config, checkpoint), isUntied ? describeUntied(opened) : ''));
   await check('tensors', () => checkBytes(hf, checkpoint, options));
   await check('ranks', () => checkRanks(checkpoint));
   let ran: RunReport | undefined;
@@ -113,6 +117,15 @@ async function failedByError(judge: () => Promise<Outcome> | Outcome): Promise<O
     if (!CptError.isInstance(error)) throw error;
     return { ok: false, detail: `${error.message} [${error.code}]` };
   }
+}
+
+const withNote = ({ ok, detail }: Outcome, note: string): Outcome => ({ ok, detail: detail + note });
+
+/** Where the head of a folder comes from that was written with `--untie`. */
+function describeUntied(opened: MegatronCheckpoint): string {
+  const hasCopy = opened.parameters().some(({ megatronName }) => megatronName === 'output_layer.weight');
+  const table = hasCopy ? "the last stage's copy of the embedding" : 'the embedding again';
+  return `; the checkpoint is tied and the folder is not: its lm_head.weight is held against ${table}`;
 }
 
 async function checkBytes(hf: SafetensorsDirectory, checkpoint: MegatronCheckpoint, options: VerifyOptions) {

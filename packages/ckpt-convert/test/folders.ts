@@ -22,5 +22,5 @@ export async function treeOf(directory: string): Promise<Record<string, string>>
 /** The lock of a process that is no more, in the folder of work or of a part in it. */
 export async function leaveDeadLock(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'lock-1'), JSON.stringify({ ...(await describeProcess()), began: '1' }));
+  await writeFile(join(folder, 'lock-1'), JSON.stringify({ ...describeProcess(), began: '1' }));
 }

@@ -21,6 +21,9 @@ export const ERRORS = {
   CPT_INPUT_INVALID: caller('An argument, a field or a body is missing, unknown or out of range.'),
   CPT_INPUT_OUTPUT_EXISTS: caller('The output already exists and overwriting was not asked for.'),
   CPT_INPUT_PLAN_BLOCKED: caller('The plan of a run has findings that block it, and it was not forced.'),
+  CPT_INPUT_JOB_RESUME: caller(
+    'A job runs, is not of this specification, or has no checkpoint with anything left to train.',
+  ),
   CPT_INPUT_JOB_TOO_LARGE: caller('A job is larger than the 65,536 bytes that PAI accepts for all its parameters.'),
   CPT_CONFIG_CREDENTIALS: caller('No credential was given and the default chain of Alibaba Cloud found none.'),
   CPT_CONFIG_OFFICIAL_CLIENT: caller('The official client that was asked for is not installed, or is another one.'),
@@ -144,7 +147,6 @@ export const ERRORS = {
   // Known and not built.
   CPT_UNSUPPORTED_CHECKPOINT: notYet('The checkpoint format is recognised and not read yet.'),
   CPT_UNSUPPORTED_MODEL: notYet('The model uses a feature that the converter does not handle.'),
-  CPT_UNSUPPORTED_RESUME: notYet('Training cannot start from an existing checkpoint yet.'),
   CPT_UNSUPPORTED_CAST: notYet('No conversion exists between these two dtypes.'),
   CPT_UNSUPPORTED_RUN: notYet(
     'The model, its dtype or its division over ranks is one that model-runner cannot compute.',
@@ -170,6 +172,11 @@ export const ERRORS = {
 
   // The service itself.
   CPT_SERVICE_DATABASE: entry(503, true, 'The database of the service cannot be reached or did not start.'),
+  CPT_SERVICE_SUBMIT_UNKNOWN: entry(
+    504,
+    false,
+    'Whether PAI created the job is not known; look for it in the list of jobs before submitting it again.',
+  ),
   CPT_SERVICE_INTERNAL: entry(500, false, 'The service has a defect; its log names the request.'),
 
   // Training on this machine.

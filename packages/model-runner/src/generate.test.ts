@@ -40,6 +40,16 @@ it('gives the same tokens with its cache as from the whole text anew at every st
   }
 });
 
+it('scores a text with the log probabilities that torch gives', async () => {
+  const text = Int32Array.from([...prompt, ...reference.tokens]);
+  const scores = await generator.score(text);
+  expect(scores).toHaveLength(text.length - 1);
+  reference.logprobs.forEach((logprob, i) => {
+    expect(scores[prompt.length - 1 + i]).toBeCloseTo(logprob, 4);
+  });
+  await expect(generator.score(new Int32Array())).rejects.toMatchObject({ code: 'CPT_INPUT_INVALID' });
+});
+
 it('runs several generations at once without mixing them', async () => {
   const results = await Promise.all([1, 2, 3].map(() => collect(prompt, { maxTokens: 16 })));
   for (const { tokens } of results) expect(tokens).toEqual(reference.tokens);

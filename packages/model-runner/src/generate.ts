@@ -39,6 +39,12 @@ export interface Generator {
    * @throws InvalidInputError `CPT_INPUT_INVALID` for an empty prompt or a token outside the vocabulary.
    */
   generate(promptIds: Int32Array, options: GenerateOptions): AsyncGenerator<GeneratedToken, void, void>;
+  /**
+   * The natural logarithm of the model's probability of each token after those before it; the first has none before it, so there is
+   * one less than there are tokens.
+   * @throws as `generate` does.
+   */
+  score(ids: Int32Array, options?: { readonly signal?: AbortSignal }): Promise<Float64Array>;
   close(): Promise<void>;
 }
 
@@ -55,8 +61,34 @@ export async function openGenerator(options: GeneratorOptions): Promise<Generato
   const session = await openSession(decoderGraph(shape), { threads });
   return {
     generate: (promptIds, generateOptions) => generate(shape, session, parameters, promptIds, generateOptions),
+    score: (ids, { signal } = {}) => score(shape, session, parameters, ids, signal),
     close: () => session.close(),
   };
+}
+
+/** Token by token: the graph gives the logits after its last one only. */
+async function score(
+  shape: ModelShape,
+  session: Session,
+  parameters: Record<string, Tensor>,
+  ids: Int32Array,
+  signal: AbortSignal | undefined,
+): Promise<Float64Array> {
+  requireTokens(ids, shape);
+  const context = createContext(shape, session, parameters);
+  const logprobs = new Float64Array(ids.length - 1);
+  for (let at = 0; at < logprobs.length; at++) {
+    signal?.throwIfAborted();
+    logprobs[at] = logSoftmax(await context.append(ids.slice(at, at + 1)))[ids[at + 1] as number] as number;
+  }
+  return logprobs;
+}
+
+function requireTokens(ids: Int32Array, shape: ModelShape): void {
+  if (ids.length === 0) {
+    throw new InvalidInputError('CPT_INPUT_INVALID', 'the prompt is empty; give one token or more');
+  }
+  checkTokens(ids, shape.vocabSize);
 }
 
 async function* generate(
@@ -67,9 +99,7 @@ async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedToken, void, void> {
   const { maxTokens, signal, temperature = 0, topP = 1 } = options;
-  if (promptIds.length === 0)
-    throw new InvalidInputError('CPT_INPUT_INVALID', 'the prompt is empty; give one token or more');
-  checkTokens(promptIds, shape.vocabSize);
+  requireTokens(promptIds, shape);
   const stopTokens = new Set(options.stopTokens);
   const random = createRandom(options.seed ?? 0);
   const context = createContext(shape, session, parameters);

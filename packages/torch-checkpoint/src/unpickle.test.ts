@@ -5,7 +5,7 @@ import { global, int, join, MARK, op, proto, REDUCE, repeat, STOP, text, u32, u6
 import { LIST_BYTES } from './call-context.ts';
 import { walkGraph } from './pickle-graph.ts';
 import type { PickleRecord, PickleValue } from './pickle-values.ts';
-import { MAX_MARKS, MAX_MEMO, MAX_MEMORY_BYTES, MAX_OPERATIONS, MAX_STACK, unpickle } from './unpickle.ts';
+import { PICKLE_LIMITS, type PickleLimits, unpickle } from './unpickle.ts';
 
 const read = (...parts: Parameters<typeof join>): PickleValue => {
   const value = unpickle(join(...parts), 'data.pkl');
@@ -13,9 +13,11 @@ const read = (...parts: Parameters<typeof join>): PickleValue => {
   return value;
 };
 
-function refusal(...parts: Parameters<typeof join>): FormatError {
+const refusal = (...parts: Parameters<typeof join>): FormatError => refusalWith({}, ...parts);
+
+function refusalWith(limits: Partial<PickleLimits>, ...parts: Parameters<typeof join>): FormatError {
   try {
-    read(...parts);
+    walkGraph(unpickle(join(...parts), 'data.pkl', { limits }), 'data.pkl');
   } catch (error) {
     if (error instanceof FormatError) return error;
     throw error;
@@ -261,22 +263,33 @@ describe('the limits', () => {
     expect(refusal(...cycle).message).toContain('contains itself');
     const state = [global('lib', 'C'), op('EMPTY_TUPLE'), op('NEWOBJ'), op('BINPUT', 0), op('EMPTY_DICT'), text('me')];
     expect(refusal(...state, op('BINGET', 0), op('SETITEM'), op('BUILD'), STOP).message).toContain('contains itself');
-    expect(MAX_MARKS).toBeLessThan(10_000);
   });
 
-  it('hold against a stack without end', () => {
-    expect(refusal(repeat(op('NONE'), MAX_STACK + 1), STOP).message).toContain(
-      `more than ${MAX_STACK} values on the stack`,
-    );
-    expect(refusal(repeat(join(MARK, repeat(op('NONE'), 9_999)), 200), STOP).message).toContain('values on the stack');
+  it('are these, unless others are asked for', () => {
+    expect(PICKLE_LIMITS).toEqual({
+      operations: 16_000_000,
+      stackValues: 1_000_000,
+      marks: 1_000,
+      memoEntries: 2_000_000,
+      memoryBytes: 402_653_184,
+    });
+    expect(refusal(repeat(op('NONE'), 1_000_001), STOP).message).toContain('more than 1000000 values on the stack');
+    expect(refusal(repeat(MARK, 1001), STOP).message).toContain('nested more than 1000 deep');
+  });
+
+  it('hold against a stack without end, across marks too', () => {
+    const limits = { stackValues: 1000 };
+    expect(refusalWith(limits, repeat(op('NONE'), 1001), STOP).message).toContain('more than 1000 values on the stack');
+    const rounds = repeat(join(MARK, repeat(op('NONE'), 99)), 20);
+    expect(refusalWith(limits, rounds, STOP).message).toContain('values on the stack');
+    expect(refusalWith(limits, repeat(op('NONE'), 1000), STOP).code).toBe('CPT_PICKLE_MALFORMED');
   });
 
   it('hold against work without end, a memo without end, and one huge string', () => {
-    const work = repeat(join(op('NONE'), op('POP')), MAX_OPERATIONS / 2);
-    expect(refusal(work, op('NONE'), STOP).message).toContain(`more than ${MAX_OPERATIONS} operations`);
-    expect(refusal(op('NONE'), repeat(op('MEMOIZE'), MAX_MEMO + 1), STOP).message).toContain(
-      `more than ${MAX_MEMO} memo`,
-    );
+    const work = repeat(join(op('NONE'), op('POP')), 500);
+    expect(refusalWith({ operations: 1000 }, work, op('NONE'), STOP).message).toContain('more than 1000 operations');
+    const memo = repeat(op('MEMOIZE'), 1001);
+    expect(refusalWith({ memoEntries: 1000 }, op('NONE'), memo, STOP).message).toContain('more than 1000 memo entries');
     const length = 65 * 2 ** 20;
     expect(refusal(op('BINBYTES', u32(length)), new Uint8Array(length), STOP).message).toContain(
       `a value of ${length} bytes`,
@@ -289,13 +302,13 @@ describe('the limits', () => {
     ['sets', op('EMPTY_SET')],
     ['tuples', join(op('NONE'), op('TUPLE1'))],
     ['records', join(op('BINGET', 0), op('EMPTY_TUPLE'), REDUCE)],
-  ])('hold against millions of %s', (_, value) => {
-    const bytes = repeat(join(value, op('APPEND')), 3_500_000);
+  ])('hold against %s without end', (_, value) => {
+    const bytes = repeat(join(value, op('APPEND')), 10_000);
     const start = [global('lib', 'C'), op('BINPUT', 0), op('POP'), op('EMPTY_LIST')];
-    const error = refusal(...start, bytes, STOP);
-    expect(error.message).toContain('bytes of memory');
+    const error = refusalWith({ memoryBytes: 1e6 }, ...start, bytes, STOP);
+    expect(error.message).toContain('more than 1000000 bytes of memory');
     // Each takes LIST_BYTES or more by our count, so the machine stopped before this many of them.
-    const most = MAX_MEMORY_BYTES / LIST_BYTES + 1;
+    const most = 1e6 / LIST_BYTES + 1;
     expect(error.details.byteOffset).toBeLessThan(join(...start).byteLength + most * (value.byteLength + 1));
   });
 
@@ -322,6 +335,6 @@ describe('the limits', () => {
     const value = read(proto(2), MARK, repeat(call, 50_000), op('LIST'), STOP) as PickleValue[];
     expect(value).toHaveLength(50_000);
     // 350,000 operations, a fortieth of what is allowed.
-    expect(50_000 * 7 * 40).toBeLessThan(MAX_OPERATIONS);
+    expect(50_000 * 7 * 40).toBeLessThan(PICKLE_LIMITS.operations);
   });
 });

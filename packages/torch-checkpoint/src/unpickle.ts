@@ -11,6 +11,18 @@ export interface UnpickleOptions {
   readonly globals?: Set<string>;
   /** Takes note of the names of an attack, which then go on as inert names instead of stopping the machine. */
   readonly audit?: GlobalAudit;
+  /** Instead of `PICKLE_LIMITS`. */
+  readonly limits?: Partial<PickleLimits>;
+}
+
+/** How much of each a pickle may need. */
+export interface PickleLimits {
+  readonly operations: number;
+  readonly stackValues: number;
+  readonly marks: number;
+  readonly memoEntries: number;
+  /** By the estimates of `call-context.ts`. */
+  readonly memoryBytes: number;
 }
 
 /** What an auditor of globals, `'module name'`, is told. */
@@ -20,13 +32,14 @@ export interface GlobalAudit {
   refuse(global: string, why: string): void;
 }
 
-/** A rank file of a 72B model runs some hundred thousand; each costs memory, so they are few enough to fail early. */
-export const MAX_OPERATIONS = 16_000_000;
-export const MAX_STACK = 1_000_000;
-export const MAX_MARKS = 1_000;
-export const MAX_MEMO = 2_000_000;
-/** By the estimates of `call-context.ts`. */
-export const MAX_MEMORY_BYTES = 384 * 1024 * 1024;
+/** A rank file of a 72B model runs some hundred thousand operations; each costs memory, so they are few enough to fail early. */
+export const PICKLE_LIMITS: PickleLimits = {
+  operations: 16_000_000,
+  stackValues: 1_000_000,
+  marks: 1_000,
+  memoEntries: 2_000_000,
+  memoryBytes: 384 * 1024 * 1024,
+};
 const HIGHEST_PROTOCOL = 5;
 
 /**
@@ -52,6 +65,7 @@ export function unpickleFirst(
 }
 
 function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value: PickleValue; cursor: PickleCursor } {
+  const limits = { ...PICKLE_LIMITS, ...options.limits };
   const cursor = new PickleCursor(bytes, file);
   const refuse: Refuse = (code, why) => cursor.refuse(code, why);
   let stack: PickleValue[] = [];
@@ -64,8 +78,8 @@ function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value
     refuse,
     spend(size) {
       memory += size;
-      if (memory <= MAX_MEMORY_BYTES) return;
-      throw refuse('CPT_PICKLE_LIMIT', `its values would take more than ${MAX_MEMORY_BYTES} bytes of memory`);
+      if (memory <= limits.memoryBytes) return;
+      throw refuse('CPT_PICKLE_LIMIT', `its values would take more than ${limits.memoryBytes} bytes of memory`);
     },
   };
 
@@ -126,7 +140,7 @@ function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value
   };
 
   for (let count = 0; ; count++) {
-    if (count === MAX_OPERATIONS) throw refuse('CPT_PICKLE_LIMIT', `more than ${MAX_OPERATIONS} operations`);
+    if (count === limits.operations) throw refuse('CPT_PICKLE_LIMIT', `more than ${limits.operations} operations`);
     const name = cursor.next();
     if (name === 'STOP') break;
     const execute = operations[name];
@@ -148,7 +162,8 @@ function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value
   }
 
   function push(value: PickleValue): void {
-    if (++stackSize > MAX_STACK) throw refuse('CPT_PICKLE_LIMIT', `more than ${MAX_STACK} values on the stack`);
+    if (++stackSize > limits.stackValues)
+      throw refuse('CPT_PICKLE_LIMIT', `more than ${limits.stackValues} values on the stack`);
     stack.push(value);
   }
 
@@ -177,7 +192,8 @@ function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value
   }
 
   function mark(): void {
-    if (marks.length >= MAX_MARKS) throw refuse('CPT_PICKLE_LIMIT', `values are nested more than ${MAX_MARKS} deep`);
+    if (marks.length >= limits.marks)
+      throw refuse('CPT_PICKLE_LIMIT', `values are nested more than ${limits.marks} deep`);
     marks.push(stack);
     stack = [];
   }
@@ -193,7 +209,8 @@ function run(bytes: Uint8Array, file: string, options: UnpickleOptions): { value
   }
 
   function remember(index: number): void {
-    if (memo.size >= MAX_MEMO) throw refuse('CPT_PICKLE_LIMIT', `more than ${MAX_MEMO} memo entries`);
+    if (memo.size >= limits.memoEntries)
+      throw refuse('CPT_PICKLE_LIMIT', `more than ${limits.memoEntries} memo entries`);
     memo.set(index, top());
   }
 

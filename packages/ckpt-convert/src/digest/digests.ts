@@ -5,8 +5,8 @@ export type DigestKind = 'sha256' | 'none';
 
 /** Digests of files that are written at the same time; a file is any name of the caller's. */
 export interface Digests {
-  /** Memory to make the next bytes in, valid until they are handed to `update`. */
-  tile(): Promise<Uint8Array>;
+  /** Memory to make the next bytes in, a tile of them at most; valid until they are handed to `update`. */
+  tile(byteLength: number): Promise<Uint8Array>;
   /** The next bytes of a file, in order. Not to be changed afterwards when they lie in the tile. */
   update(file: string, bytes: Uint8Array): Promise<void>;
   /** The sha256 of all bytes of a file in hexadecimal; null when none was asked for. */
@@ -15,11 +15,14 @@ export interface Digests {
 }
 
 /** Digests in this thread, or none. */
-export function digestsHere(kind: DigestKind, tileBytes: number): Digests {
-  const tile = new Uint8Array(tileBytes);
+export function digestsHere(kind: DigestKind): Digests {
+  let memory = new Uint8Array();
   const hashes = new Map<string, Hash>();
   return {
-    tile: async () => tile,
+    async tile(byteLength) {
+      if (memory.byteLength < byteLength) memory = new Uint8Array(byteLength);
+      return memory.subarray(0, byteLength);
+    },
     async update(file, bytes) {
       if (kind === 'none') return;
       const hash = hashes.get(file) ?? createHash('sha256');

@@ -10,7 +10,7 @@ const TILES = 4;
 /** Digests of `totalBytes` bytes, in a thread of their own where that pays: sha256 costs more time than reading and writing. */
 export function openDigests(kind: DigestKind, totalBytes: number, tileBytes: number): Digests {
   const isHere = kind === 'none' || totalBytes < THREAD_FROM_BYTES;
-  return isHere ? digestsHere(kind, tileBytes) : digestsInThread(tileBytes);
+  return isHere ? digestsHere(kind) : digestsInThread(tileBytes);
 }
 
 /** Digests in a second thread, which reads the tiles from memory that both share while this one makes the next. */
@@ -42,14 +42,14 @@ export function digestsInThread(tileBytes: number): Digests {
   worker.on('error', fail);
   worker.on('exit', () => fail(new Error('the digest thread ended without a word')));
 
-  const tile = async () => {
+  const tile = async (byteLength: number) => {
     while (handedOver - free >= TILES && failure === undefined) {
       await new Promise<void>((resolve) => {
         wake = resolve;
       });
     }
     if (failure !== undefined) throw failure;
-    return new Uint8Array(memory, (handedOver % TILES) * tileBytes, tileBytes);
+    return new Uint8Array(memory, (handedOver % TILES) * tileBytes, byteLength);
   };
   const post = (request: DigestRequest) => worker.postMessage(request);
   return {
@@ -61,8 +61,8 @@ export function digestsInThread(tileBytes: number): Digests {
         return;
       }
       for (let done = 0; done < bytes.byteLength; ) {
-        const room = await tile();
-        const part = bytes.subarray(done, done + room.byteLength);
+        const part = bytes.subarray(done, done + tileBytes);
+        const room = await tile(part.byteLength);
         room.set(part);
         handedOver++;
         post({ file, from: room.byteOffset, length: part.byteLength });

@@ -18,8 +18,8 @@ async function withProcess(body: (record: LockRecord, kill: () => Promise<void>)
   };
   try {
     const pid = child.pid as number;
-    const began = (await lockFolder('.').beginOf(pid)) ?? null;
-    await body({ ...(await describeProcess()), pid, began, token: 'other' }, kill);
+    const began = lockFolder('.').beginOf(pid) ?? null;
+    await body({ ...describeProcess(), pid, began, token: 'other' }, kill);
   } finally {
     await kill();
   }
@@ -40,7 +40,7 @@ describe('the lock of an output', () => {
   it('is held by one, and free again after', async () => {
     await withDirectory(async (root) => {
       const folder = lockFolder(root);
-      const mine = await describeProcess();
+      const mine = describeProcess();
       const lock = await acquireLock(folder, mine, root);
       expect(await lock.isHeld()).toBe(true);
       const other = { ...mine, token: 'another run in this process' };
@@ -59,12 +59,10 @@ describe('the lock of an output', () => {
       await withProcess(async (record, kill) => {
         const folder = lockFolder(root);
         await leaveLock(root, 1, record, 10 * STALE_MS);
-        await expect(acquireLock(folder, await describeProcess(), root)).rejects.toThrow(
-          locked(`pid ${record.pid} on`),
-        );
+        await expect(acquireLock(folder, describeProcess(), root)).rejects.toThrow(locked(`pid ${record.pid} on`));
         await kill();
-        await requireUnlocked(folder, await describeProcess(), root);
-        const lock = await acquireLock(folder, await describeProcess(), root);
+        await requireUnlocked(folder, describeProcess(), root);
+        const lock = await acquireLock(folder, describeProcess(), root);
         expect([lock.number, await lock.isHeld()]).toEqual([2, true]);
         await lock.release();
         expect(await readdir(root)).toEqual([]);
@@ -76,7 +74,7 @@ describe('the lock of an output', () => {
     await withDirectory(async (root) => {
       await withProcess(async (record) => {
         await leaveLock(root, 1, { ...record, began: '1' });
-        await (await acquireLock(lockFolder(root), await describeProcess(), root)).release();
+        await (await acquireLock(lockFolder(root), describeProcess(), root)).release();
       });
     });
   });
@@ -87,11 +85,11 @@ describe('the lock of an output', () => {
         const folder = lockFolder(root);
         const far = { ...record, kernel: 'another boot pid:[1]', host: 'node-7' };
         await leaveLock(root, 1, far, STALE_MS / 2);
-        await expect(acquireLock(folder, await describeProcess(), root)).rejects.toThrow(
+        await expect(acquireLock(folder, describeProcess(), root)).rejects.toThrow(
           locked(/pid \d+ on node-7, last heard of (59|60|61) s ago/),
         );
         await leaveLock(root, 1, far, STALE_MS + 5000);
-        await (await acquireLock(folder, await describeProcess(), root)).release();
+        await (await acquireLock(folder, describeProcess(), root)).release();
       });
     });
   });
@@ -100,18 +98,16 @@ describe('the lock of an output', () => {
     await withDirectory(async (root) => {
       const path = join(root, 'lock-1');
       await writeFile(path, '');
-      await expect(acquireLock(lockFolder(root), await describeProcess(), root)).rejects.toThrow(
-        locked('another process'),
-      );
+      await expect(acquireLock(lockFolder(root), describeProcess(), root)).rejects.toThrow(locked('another process'));
       await utimes(path, 1, 1);
-      await (await acquireLock(lockFolder(root), await describeProcess(), root)).release();
+      await (await acquireLock(lockFolder(root), describeProcess(), root)).release();
     });
   });
 
   it('that was lost is noticed, and its release takes nothing from the heir', async () => {
     await withDirectory(async (root) => {
       const folder = lockFolder(root);
-      const mine = await describeProcess();
+      const mine = describeProcess();
       const lock = await acquireLock(folder, mine, root);
       await leaveLock(root, 2, { ...mine, token: 'heir' });
       expect(await lock.isHeld()).toBe(false);
@@ -122,7 +118,7 @@ describe('the lock of an output', () => {
 
   it('is given to one of many who find the same stale one', async () => {
     await withDirectory(async (root) => {
-      const mine = await describeProcess();
+      const mine = describeProcess();
       await leaveLock(root, 1, { ...mine, began: '1' });
       const all = Array.from({ length: 12 }, (_, at) =>
         acquireLock(lockFolder(root), { ...mine, token: String(at) }, root).catch((error: unknown) => error),

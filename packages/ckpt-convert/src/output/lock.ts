@@ -14,17 +14,24 @@ export interface LockRecord {
   readonly token: string;
 }
 
+export interface FoundLock {
+  /** Undefined while it is being written. */
+  readonly record: LockRecord | undefined;
+  /** Since the last heartbeat, by the clock that stamps files: to ask it, a file is made. */
+  ageMs(): number;
+}
+
 /** What a lock needs of a directory. */
 export interface LockFolder {
   /** Numbers of the locks there, ascending. */
   list(): Promise<number[]>;
-  /** `record` is undefined while it is being written. `ageMs` counts from the last heartbeat. Undefined when it is gone. */
-  read(number: number): Promise<{ readonly record: LockRecord | undefined; readonly ageMs: number } | undefined>;
+  /** Undefined when it is gone. */
+  read(number: number): Promise<FoundLock | undefined>;
   /** False when there is one of this number. */
   create(number: number, record: LockRecord): Promise<boolean>;
   remove(number: number): Promise<void>;
   /** When the process began; undefined when there is none. Only asked for pids of this kernel. */
-  beginOf(pid: number): Promise<string | null | undefined>;
+  beginOf(pid: number): string | null | undefined;
 }
 
 export interface HeldLock {
@@ -43,7 +50,7 @@ export async function acquireLock(folder: LockFolder, mine: LockRecord, director
   for (let attempt = 0; ; attempt++) {
     const last = (await folder.list()).at(-1) ?? 0;
     const found = last === 0 ? undefined : await folder.read(last);
-    if (found && !(await isStale(found, mine, folder))) throw locked(directory, found);
+    if (found && !isStale(found, mine, folder)) throw locked(directory, found);
     if (attempt >= MOST_ATTEMPTS) throw locked(directory, found);
     if (last > 0 && !found) continue; // released in between
     const number = last + 1;
@@ -58,14 +65,12 @@ export async function acquireLock(folder: LockFolder, mine: LockRecord, director
 export async function requireUnlocked(folder: LockFolder, mine: LockRecord, directory: string): Promise<void> {
   const last = (await folder.list()).at(-1);
   const found = last === undefined ? undefined : await folder.read(last);
-  if (found && !(await isStale(found, mine, folder))) throw locked(directory, found);
+  if (found && !isStale(found, mine, folder)) throw locked(directory, found);
 }
 
-type FoundLock = NonNullable<Awaited<ReturnType<LockFolder['read']>>>;
-
-async function isStale({ record, ageMs }: FoundLock, mine: LockRecord, folder: LockFolder): Promise<boolean> {
-  if (!record || record.kernel !== mine.kernel) return ageMs > STALE_MS;
-  const began = await folder.beginOf(record.pid);
+function isStale({ record, ageMs }: FoundLock, mine: LockRecord, folder: LockFolder): boolean {
+  if (!record || record.kernel !== mine.kernel) return ageMs() > STALE_MS;
+  const began = folder.beginOf(record.pid);
   return began === undefined || began !== record.began;
 }
 
@@ -85,7 +90,7 @@ function heldLock(folder: LockFolder, number: number, mine: LockRecord): HeldLoc
 function locked(directory: string, found: FoundLock | undefined): CptError {
   const { pid, host } = found?.record ?? {};
   const who = pid === undefined ? 'another process' : `pid ${pid} on ${host}`;
-  const beat = found ? `, last heard of ${Math.max(0, Math.round(found.ageMs / 1000))} s ago` : '';
+  const beat = found ? `, last heard of ${Math.max(0, Math.round(found.ageMs() / 1000))} s ago` : '';
   return new CptError(
     'CPT_INPUT_OUTPUT_LOCKED',
     `${directory}: locked by ${who}${beat}; wait for it or choose another output`,

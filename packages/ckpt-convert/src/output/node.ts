@@ -3,6 +3,7 @@ import {
   closeSync,
   fdatasyncSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -10,11 +11,13 @@ import {
   readlinkSync,
   readSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
-import { link, mkdir, open, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -31,7 +34,7 @@ export const nodeDisk: DiskCalls = {
   sync: fdatasyncSync,
   close: closeSync,
   rename: renameSync,
-  remove: (path) => rmSync(path, { force: true, recursive: true }),
+  remove,
   syncDirectory(path) {
     const fd = openSync(path, 'r');
     try {
@@ -42,6 +45,20 @@ export const nodeDisk: DiskCalls = {
   },
   reads: (inner) => inner,
 };
+
+const REMOVE_ATTEMPTS = 20;
+
+/** Whoever looks at a lock may put a file of his own beside it for an instant; it must not fail a conversion that is tidying up. */
+function remove(path: string): void {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      rmSync(path, { force: true, recursive: true });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || attempt === REMOVE_ATTEMPTS) throw error;
+    }
+  }
+}
 
 /** Names in a directory; none where there is no directory. */
 export function namesIn(directory: string): string[] {
@@ -84,7 +101,7 @@ export function openExistingOutput(path: string): OutputFile {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found?.isFile()) throw outputDiffers(path, 'is not there');
   const fd = openSync(path, 'r');
-  const block = new Uint8Array(1024 * 1024);
+  const block = new Uint8Array(Math.min(1024 * 1024, found.size));
   let position = 0;
   return {
     write(bytes) {
@@ -116,15 +133,18 @@ export async function pause(ms: number, signal: AbortSignal | undefined): Promis
 }
 
 /** Makes a directory and its parents. @returns whether it was not there. */
-export async function makeDirectory(path: string): Promise<boolean> {
-  return (await mkdir(path, { recursive: true })) !== undefined;
+export function makeDirectory(path: string): boolean {
+  return mkdirSync(path, { recursive: true }) !== undefined;
 }
 
 /** Removes a directory if nothing is left in it. */
-export async function removeEmptyDirectory(path: string): Promise<void> {
-  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
-    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(error.code ?? '')) throw error;
-  });
+export function removeEmptyDirectory(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(code)) throw error;
+  }
 }
 
 const TAIL_BYTES = 1024 * 1024;
@@ -147,16 +167,25 @@ export function identifySource(path: string, directory: string): SourceFile {
   }
 }
 
-/** This process, for a lock. */
-export async function describeProcess(): Promise<LockRecord> {
-  const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8').catch(() => '')).trim();
+/** This process, for a lock: a token of its own each time. */
+export function describeProcess(): LockRecord {
+  const boot = readTextOf('/proc/sys/kernel/random/boot_id')?.trim();
   return {
     pid: process.pid,
-    began: (await beginOf(process.pid)) ?? null,
+    began: beginOf(process.pid) ?? null,
     kernel: `${boot || hostname()} ${pidNamespace()}`,
     host: hostname(),
     token: randomBytes(8).toString('hex'),
   };
+}
+
+/** The text of a file; undefined when it cannot be read. */
+function readTextOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
 }
 
 function pidNamespace(): string {
@@ -168,8 +197,8 @@ function pidNamespace(): string {
 }
 
 /** The 22nd field of /proc/PID/stat; the second is a name that may hold spaces. */
-async function beginOf(pid: number): Promise<string | null | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
+function beginOf(pid: number): string | null | undefined {
+  const text = readTextOf(`/proc/${pid}/stat`);
   if (text !== undefined) {
     const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ');
     return state === 'Z' ? undefined : (fields[18] ?? null); // a zombie holds nothing
@@ -182,7 +211,7 @@ async function beginOf(pid: number): Promise<string | null | undefined> {
   }
 }
 
-/** Locks as files of a directory. */
+/** Locks as files of a directory. Each call is over in microseconds; a queue for threads would cost ten times that. */
 export function lockFolder(directory: string): LockFolder {
   const pathOf = (number: number) => join(directory, `lock-${number}`);
   return {
@@ -192,9 +221,9 @@ export function lockFolder(directory: string): LockFolder {
     },
     async read(number) {
       try {
-        const { mtimeMs } = await stat(pathOf(number));
-        const record = parseRecord(await readFile(pathOf(number), 'utf8'));
-        return { record, ageMs: (await fileSystemTime(directory)) - mtimeMs };
+        const { mtimeMs } = statSync(pathOf(number));
+        const record = parseRecord(readFileSync(pathOf(number), 'utf8'));
+        return { record, ageMs: () => fileSystemTime(directory) - mtimeMs };
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
         throw error;
@@ -202,18 +231,16 @@ export function lockFolder(directory: string): LockFolder {
     },
     async create(number, record) {
       try {
-        await writeNew(pathOf(number), JSON.stringify(record));
+        writeNew(pathOf(number), JSON.stringify(record));
         return true;
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
-        if (code === 'ENOENT') await makeDirectory(directory); // its last holder took it away
+        if (code === 'ENOENT') makeDirectory(directory); // its last holder took it away
         if (code === 'EEXIST' || code === 'ENOENT') return false;
         throw error;
       }
     },
-    async remove(number) {
-      removeFile(pathOf(number));
-    },
+    remove: async (number) => removeFile(pathOf(number)),
     beginOf,
   };
 }
@@ -224,20 +251,26 @@ const WITHOUT_LINKS = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLI
  * Makes a file with all of its content, or fails with `EEXIST`. A link gives it its name when it is whole: a process killed between
  * creating and writing would leave an empty lock that counts as held for two minutes.
  */
-async function writeNew(path: string, content: string): Promise<void> {
+function writeNew(path: string, content: string): void {
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
   try {
-    await writeFile(temporary, content, { flag: 'wx' });
-    await link(temporary, path);
+    writeFileSync(temporary, content, { flag: 'wx' });
+    linkSync(temporary, path);
   } catch (error) {
     if (!WITHOUT_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    // A mounted bucket has no links.
-    await writeFile(path, content, { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
-      if (cause.code !== 'EEXIST') removeFile(path);
-      throw cause;
-    });
+    writeWithoutLink(path, content);
   } finally {
     removeFile(temporary);
+  }
+}
+
+/** A mounted bucket has no links. */
+function writeWithoutLink(path: string, content: string): void {
+  try {
+    writeFileSync(path, content, { flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') removeFile(path);
+    throw error;
   }
 }
 
@@ -250,11 +283,11 @@ function parseRecord(text: string): LockRecord | undefined {
 }
 
 /** Now by the clock that stamps files, which on a file server is not ours. */
-async function fileSystemTime(directory: string): Promise<number> {
+function fileSystemTime(directory: string): number {
   const probe = join(directory, `.clock-${randomBytes(6).toString('hex')}`);
   try {
-    await writeFile(probe, '');
-    return (await stat(probe)).mtimeMs;
+    writeFileSync(probe, '');
+    return statSync(probe).mtimeMs;
   } catch {
     return Date.now(); // a directory that may only be read
   } finally {

@@ -76,13 +76,13 @@ export function readUnfinished(directory: string): Journal | undefined {
 
 /** @throws CptError `CPT_INPUT_OUTPUT_LOCKED` when another process works on `directory`. */
 export async function requireNoWriter(directory: string): Promise<void> {
-  await requireUnlocked(lockFolder(join(directory, WORK_FOLDER)), await describeProcess(), directory);
+  await requireUnlocked(lockFolder(join(directory, WORK_FOLDER)), describeProcess(), directory);
   await requireNoPart(directory);
 }
 
 /** @throws CptError `CPT_INPUT_OUTPUT_LOCKED` when another process works on a part of `directory`. */
 export async function requireNoPart(directory: string): Promise<void> {
-  const mine = await describeProcess();
+  const mine = describeProcess();
   const work = join(directory, WORK_FOLDER);
   for (const name of namesIn(work).filter((entry) => isDirectory(join(work, entry)))) {
     await requireUnlocked(lockFolder(join(work, name)), mine, directory);
@@ -137,9 +137,9 @@ export async function openWorkingOutput(directory: string, disk: DiskCalls, part
   const own = part === undefined ? work : join(work, part);
   const files = workFiles(work, disk);
   const journalPath = join(own, JOURNAL);
-  const isNew = await makeDirectory(directory);
-  await makeDirectory(own);
-  const lock = await acquireLock(lockFolder(own), await describeProcess(), directory).catch((error: unknown) => {
+  const isNew = makeDirectory(directory);
+  makeDirectory(own);
+  const lock = await acquireLock(lockFolder(own), describeProcess(), directory).catch((error: unknown) => {
     throw diskError(own, 'taking the lock', error);
   });
   const stopHeartbeat = startHeartbeat(own, lock.number);
@@ -160,7 +160,7 @@ export async function openWorkingOutput(directory: string, disk: DiskCalls, part
   const release = async () => {
     stopHeartbeat();
     await lock.release();
-    await removeEmptyDirectory(own);
+    removeEmptyDirectory(own);
   };
   const removeAll = () => {
     for (const name of withJournalLast(namesIn(work))) if (!LOCK.test(name)) files.remove(files.path(name));
@@ -269,7 +269,7 @@ export async function openWorkingOutput(directory: string, disk: DiskCalls, part
       } finally {
         await release();
       }
-      if (isOurs && isNew && state !== 'committed' && !canGoOn) await removeEmptyDirectory(directory);
+      if (isOurs && isNew && state !== 'committed' && !canGoOn) removeEmptyDirectory(directory);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, utimesSync } from 'node:fs';
 import { appendFile, cp, mkdir, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { CptError } from '@pai-cpt/core';
@@ -357,7 +357,7 @@ it('refuses to finish when the source changed meanwhile', async () => {
       ...disk,
       rename: (from: string, to: string) => disk.rename(from, to),
       open(path: string, flags: 'w' | 'a') {
-        if (path.includes('model-00002')) void utimes(rankFile, 5, 5);
+        if (path.includes('model-00002')) utimesSync(rankFile, 5, 5);
         return disk.open(path, flags);
       },
     };

@@ -116,7 +116,7 @@ describe('a conversion in parts', () => {
       await writing(root, 1, 2);
       const disk = faultyDisk();
       const lock = join(root, 'hf', WORK_FOLDER, 'lock-1');
-      const record = JSON.stringify({ ...(await describeProcess()), token: 'another part' });
+      const record = JSON.stringify({ ...describeProcess(), token: 'another part' });
       const holding = {
         ...disk,
         rename(from: string, to: string) {

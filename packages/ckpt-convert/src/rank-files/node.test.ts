@@ -1,18 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it, vi } from 'vitest';
+import { expect, it } from 'vitest';
+import { faultyDisk } from '../../test/faulty-disk.ts';
 import { withDirectory } from '../../test/tiny-checkpoint.ts';
 import { openPendingFiles } from './node.ts';
-
-const disk = vi.hoisted(() => ({ code: '' }));
-vi.mock('node:fs', async (original) => {
-  const fs = await original<typeof import('node:fs')>();
-  const writeSync = (...args: Parameters<typeof fs.writeSync>) => {
-    if (disk.code) throw Object.assign(new Error('write'), { code: disk.code });
-    return fs.writeSync(...args);
-  };
-  return { ...fs, writeSync };
-});
 
 it('a file is whole under its name, or not there', async () => {
   await withDirectory(async (root) => {
@@ -34,9 +25,8 @@ it('a file is whole under its name, or not there', async () => {
 it('names the file when the disk is full', async () => {
   await withDirectory(async (root) => {
     const path = join(root, 'a');
-    const files = openPendingFiles();
+    const files = openPendingFiles(faultyDisk({ failing: 1 }));
     const file = await files.create(path);
-    disk.code = 'ENOSPC';
     try {
       expect(() => file.write(Uint8Array.of(1))).toThrow(
         expect.objectContaining({
@@ -45,7 +35,6 @@ it('names the file when the disk is full', async () => {
         }),
       );
     } finally {
-      disk.code = '';
       await files.discard();
     }
     expect(await readdir(root)).toEqual([]);

@@ -1,9 +1,10 @@
-import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { commitFile, temporaryPath } from '@pai-cpt/core/node';
 import type { OutputFile } from '../execute.ts';
-import { naming } from '../output/disk.ts';
+import { type DiskCalls, naming, writeAll } from '../output/disk.ts';
+import { nodeDisk } from '../output/node.ts';
 
 /** Files under temporary names, each renamed to its own when it is finished. */
 export interface PendingFiles {
@@ -13,7 +14,7 @@ export interface PendingFiles {
   discard(): Promise<void>;
 }
 
-export function openPendingFiles(): PendingFiles {
+export function openPendingFiles(disk: DiskCalls = nodeDisk): PendingFiles {
   const open = new Map<string, number>();
   return {
     async create(path) {
@@ -23,13 +24,10 @@ export function openPendingFiles(): PendingFiles {
       open.set(temporary, fd);
       return {
         write(bytes) {
-          const writeAll = () => {
-            for (let done = 0; done < bytes.byteLength; ) done += writeSync(fd, bytes, done, bytes.byteLength - done);
-          };
-          naming(path, 'writing', writeAll, 'run again');
+          naming(path, 'writing', () => writeAll(disk, fd, bytes, path), 'run again');
         },
         async finish() {
-          naming(path, 'flushing', () => fdatasyncSync(fd), 'run again');
+          naming(path, 'flushing', () => disk.sync(fd), 'run again');
           open.delete(temporary);
           closeSync(fd);
           await commitFile(temporary, path);

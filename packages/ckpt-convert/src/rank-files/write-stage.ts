@@ -41,12 +41,11 @@ export async function writeStage(targets: readonly StageFile[], io: StageIo): Pr
   const digests = openDigests(io.digest ?? 'sha256', targets.reduce(addBytes, 0), TILE_BYTES);
   try {
     for (const target of targets) files.push(await openRankFile(target, io, digests));
-    const window = new Uint8Array(TILE_BYTES);
     for (const round of roundsOf(targets)) {
       await io.prepare?.((round[0] as RoundEntry).tensor);
       for (const { at, tensor } of round) {
         const file = files[at] as OpenRankFile;
-        for await (const bytes of tensorTiles(tensor, digests, window, io.readInto)) {
+        for await (const bytes of tensorTiles(tensor, digests, io.readInto)) {
           await file.writer.append(bytes);
           io.onBytes?.(bytes.byteLength, file.path);
           await onTile();
@@ -109,18 +108,13 @@ async function openRankFile({ path, parts }: StageFile, io: StageIo, digests: Di
 }
 
 /** The bytes of a tensor in its written dtype, tile by tile; a tile is valid until the next one. */
-async function* tensorTiles(
-  tensor: RankTensor,
-  digests: Digests,
-  window: Uint8Array,
-  readInto: ReadInto,
-): AsyncGenerator<Uint8Array> {
+async function* tensorTiles(tensor: RankTensor, digests: Digests, readInto: ReadInto): AsyncGenerator<Uint8Array> {
   const { shape, sourceDtype, dtype, byteLength, copies } = tensor;
   const hasHoles = copies.reduce((sum, copy) => sum + copy.bytes * copy.count, 0) < byteLength;
   for (const tile of tilesOf({ shape, dtype: sourceDtype, byteLength })) {
-    const target = (await digests.tile()).subarray(0, tile.byteLength);
+    const target = await digests.tile(tile.byteLength);
     if (hasHoles) target.fill(0);
-    fillTile(tensor, tile.from, target, window, readInto);
+    fillTile(tensor, tile.from, target, readInto);
     yield castElements(tensor.localName, target, sourceDtype, dtype);
   }
 }

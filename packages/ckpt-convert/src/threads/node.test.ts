@@ -46,6 +46,20 @@ describe('a conversion by several threads', () => {
     });
   });
 
+  it('in parts writes what one thread writes, and each file in one part only', async () => {
+    await withDirectory(async (root) => {
+      const expected = await convertCheckpoint({ source, output: join(root, 'one'), maxShardBytes });
+      const output = join(root, 'many');
+      const part = (index: number) =>
+        convertCheckpoint({ source, output, maxShardBytes, workers: 2, part: { index, of: 2 } });
+      const [second, first] = [await part(2), await part(1)];
+      expect([second.part?.whole, first.part?.whole]).toEqual([false, true]);
+      expect(Math.min(first.files.length, second.files.length)).toBeGreaterThan(1); // work for two threads
+      expect([...first.files, ...second.files]).toEqual(expected.files);
+      expect(await contentOf(output)).toEqual(await contentOf(join(root, 'one')));
+    });
+  });
+
   it('stops at once when it is aborted, and goes on with what is finished', async () => {
     await withDirectory(async (root) => {
       const output = join(root, 'hf');
