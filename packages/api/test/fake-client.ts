@@ -32,6 +32,8 @@ export interface FakeClient extends ApiClient {
   readonly pai: { jobs: Job[]; services: Service[] };
   /** What was asked of the fake PAI, in order. */
   readonly calls: string[];
+  /** What each creation was given for its time. */
+  readonly submitTimeouts: (number | undefined)[];
   /** Set it to let every call fail. */
   failure: Error | undefined;
   /** Awaited inside every creation. */
@@ -55,16 +57,19 @@ export function fakeClient(): FakeClient {
   const client: FakeClient = {
     pai,
     calls: [],
+    submitTimeouts: [],
     failure: undefined,
     creating: Promise.resolve(),
     reset() {
       Object.assign(pai, { jobs: [], services: [] });
       client.calls.length = 0;
+      client.submitTimeouts.length = 0;
       client.failure = undefined;
       client.creating = Promise.resolve();
     },
     jobs: {
-      async submit(spec, { force } = {}) {
+      async submit(spec, { force, timeoutMs } = {}) {
+        client.submitTimeouts.push(timeoutMs);
         note(`submit ${spec.hyperParameters?.job_name}${force ? ' by force' : ''}`);
         await client.creating;
         const number = pai.jobs.length + 1;

@@ -4,10 +4,14 @@ import { registerDatasets } from './datasets.ts';
 import { registerDemo } from './demo/demo-command.ts';
 import { registerDeploy } from './deploy.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerExplain } from './explain.ts';
 import { registerJobs } from './jobs.ts';
 import { registerModels } from './models.ts';
 import { registerPlan } from './plan.ts';
+import { registerResume } from './resume.ts';
+import { registerServices } from './services.ts';
 import { registerSubmit } from './submit.ts';
+import { registerTool } from './tool.ts';
 import { registerWatch } from './watch.ts';
 import { registerWorkspaces } from './workspaces.ts';
 
@@ -23,12 +27,16 @@ await runCli(async () => {
   registerPlan(program, exit);
   registerSubmit(program);
   registerWatch(program, exit);
+  registerExplain(program);
+  registerResume(program);
   registerJobs(program);
   registerDeploy(program);
+  registerServices(program);
   registerDatasets(program, exit);
   registerModels(program);
   registerWorkspaces(program);
   registerDoctor(program, exit);
+  registerTool(program);
   registerDemo(program);
   try {
     await program.parseAsync();

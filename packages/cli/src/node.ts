@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { appendFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { access, appendFile, constants, mkdir, readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -59,6 +59,22 @@ export const fileExists = (path: string): Promise<boolean> =>
   );
 export async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
+}
+
+/** Names of the files in a folder; none when it is not there. */
+export const fileNames = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
+
+/** Free space of a folder, and whether it can be written here; `CPT_INPUT_FILE_MISSING` when it is not there. */
+export async function probeFolder(path: string): Promise<{ freeBytes: number; isWritable: boolean }> {
+  const { bavail, bsize } = await statfs(path).catch((cause: unknown) => {
+    const message = `${path}: no folder; check the path and the mount`;
+    throw new InvalidInputError('CPT_INPUT_FILE_MISSING', message, { file: path }, { cause });
+  });
+  const isWritable = await access(path, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  return { freeBytes: bavail * bsize, isWritable };
 }
 
 /** Where this program keeps what must outlive it, by the XDG convention. */

@@ -3,10 +3,11 @@ import { CptError, InvalidInputError } from '@pai-cpt/core';
 import { parseRunSpec, type RecoveredSubmission, type SubmitJournal, type SubmittedJob } from '@pai-cpt/sdk';
 import { fileSubmitJournal } from '@pai-cpt/sdk/node';
 import type { Command } from 'commander';
-import { type ConnectOptions, connect, targetOf, withConnection } from './connect.ts';
+import { connect, targetOf, withConnection } from './connect.ts';
 import { environment, interruptSignal, print, printAside, readJsonFile, stateFolder } from './node.ts';
+import { type FactOptions, factsOf, withFacts } from './plan-facts.ts';
 
-interface SubmitOptions extends ConnectOptions {
+interface SubmitOptions extends FactOptions {
   key?: string;
   stateDir?: string;
   recover?: boolean;
@@ -16,7 +17,7 @@ interface SubmitOptions extends ConnectOptions {
 
 /** `cpt submit SPEC`: plans, then makes sure that the job exists once; stdout is the job's id and nothing else. */
 export function registerSubmit(program: Command): void {
-  withConnection(program.command('submit'))
+  withFacts(withConnection(program.command('submit')))
     .description('create the job, exactly once; prints its id')
     .argument('[spec]', 'run specification (JSON)')
     .option('--key <text>', 'names this run: the same key gives the same job, however often it is submitted')
@@ -37,7 +38,10 @@ export function registerSubmit(program: Command): void {
         printAside(`key: ${key} (if this is interrupted: the same command with --key ${key})`);
       const { jobs } = connect(options);
       show(
-        await jobs.submit(spec, { key, journal, force: options.force === true, signal: interruptSignal() }),
+        await jobs.submit(spec, {
+          ...{ key, journal, force: options.force === true, signal: interruptSignal() },
+          facts: await factsOf(options, spec),
+        }),
         options,
       );
     });

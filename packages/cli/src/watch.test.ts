@@ -19,7 +19,30 @@ describe('renderEvent', () => {
     expect(renderEvent({ type: 'checkpoint-saved', iteration: 100, directory: '/mnt/output/checkpoint' })).toBe(
       'checkpoint 100 in /mnt/output/checkpoint',
     );
+    expect(renderEvent({ type: 'checkpoint-loaded', iteration: 0, directory: '/mnt/base' })).toBe(
+      'loaded iteration 0 from /mnt/base',
+    );
+    const pods = [
+      { podId: 'dlc1-master-0', gpuPercent: 97.4, memoryPercent: 12 },
+      { podId: 'dlc1-worker-0', gpuPercent: 3 },
+    ];
+    expect(renderEvent({ type: 'metrics', at: '2026-11-24T08:00:00.000Z', pods })).toBe(
+      'use: dlc1-master-0 GPU 97 % memory 12 %; dlc1-worker-0 GPU 3 %',
+    );
   });
+});
+
+it('a failure is told with its cause, where it was first seen, what to do and the lines that show it', () => {
+  const failure = {
+    ...({ cause: 'cuda-oom', title: 'a GPU ran out of memory', advice: 'use a larger division' } as const),
+    ...{ podId: 'dlc1-worker-1', at: '2026-11-24T08:31:05.000', evidence: ['CUDA out of memory.'], consequences: [] },
+    ...{ podsRead: 4, pods: 5 },
+  };
+  expect(renderEvent({ type: 'failure', failure }).split('\n')).toEqual([
+    'failed: a GPU ran out of memory (cuda-oom) in dlc1-worker-1 at 2026-11-24T08:31:05.000; read 4 of 5 logs',
+    '  use a larger division',
+    '  | CUDA out of memory.',
+  ]);
 });
 
 describe('an incident', () => {

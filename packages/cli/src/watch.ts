@@ -1,5 +1,13 @@
 import { InvalidInputError } from '@pai-cpt/core';
-import { detectorConfigOf, parseRunSpec, RULES, type RuleId, type WatchEvent } from '@pai-cpt/sdk';
+import {
+  detectorConfigOf,
+  type JobFailure,
+  type PodUse,
+  parseRunSpec,
+  RULES,
+  type RuleId,
+  type WatchEvent,
+} from '@pai-cpt/sdk';
 import type { Command } from 'commander';
 import { type ConnectOptions, connect, withConnection } from './connect.ts';
 import { type LossPoint, renderLossCurve } from './loss-curve.ts';
@@ -12,11 +20,13 @@ export function registerWatch(program: Command, exit: (code: number) => void): v
     .argument('<job-id>')
     .option('--spec <file>', 'the run specification, so that the rules know its schedule and vocabulary')
     .option('--stop-on <rules>', 'stop the job when one of these rules speaks, for example A1,A2,A3', readRules)
+    .option('--metrics <seconds>', 'how often to read what the pods use; 0: never', readSeconds, 300)
     .option('--json', 'one JSON line per event on stdout')
     .action(async (jobId: string, options: WatchCommandOptions) => {
       const points: LossPoint[] = [];
       const detector = options.spec ? detectorConfigOf(parseRunSpec(await readJsonFile(options.spec))) : undefined;
-      const watching = { signal: interruptSignal(), detector, stopOn: options.stopOn };
+      const metricsEveryMs = options.metrics > 0 ? options.metrics * 1000 : undefined;
+      const watching = { signal: interruptSignal(), detector, stopOn: options.stopOn, metricsEveryMs };
       for await (const event of connect(options).jobs.watch(jobId, watching)) {
         if (options.json) print(JSON.stringify(event));
         else print(renderEvent(event));
@@ -29,7 +39,15 @@ export function registerWatch(program: Command, exit: (code: number) => void): v
     });
 }
 
-type WatchCommandOptions = ConnectOptions & { json?: boolean; spec?: string; stopOn?: RuleId[] };
+type WatchCommandOptions = ConnectOptions & { json?: boolean; spec?: string; stopOn?: RuleId[]; metrics: number };
+
+function readSeconds(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new InvalidInputError(
+    'CPT_INPUT_INVALID',
+    `--metrics: ${JSON.stringify(text)} is not a whole number of seconds`,
+  );
+}
 
 function readRules(list: string): RuleId[] {
   return list.split(',').map((name) => {
@@ -56,6 +74,12 @@ export function renderEvent(event: WatchEvent): string {
       return `validation at ${event.iteration}: loss ${event.lmLoss.toFixed(4)}, perplexity ${event.perplexity.toFixed(2)}`;
     case 'checkpoint-saved':
       return `checkpoint ${event.iteration} in ${event.directory}`;
+    case 'checkpoint-loaded':
+      return `loaded iteration ${event.iteration} from ${event.directory}`;
+    case 'metrics':
+      return `use: ${event.pods.map(renderUse).join('; ')}`;
+    case 'failure':
+      return renderFailure(event.failure);
     case 'incident': {
       const { title, level, state, onset, proposal } = event.incident;
       return `${level} ${event.change}: ${title} since iteration ${onset} (${state}); ${proposal.action}`;
@@ -67,4 +91,17 @@ export function renderEvent(event: WatchEvent): string {
     case 'end':
       return `end: ${event.phase}${event.reason ? ` (${event.reason})` : ''}`;
   }
+}
+
+function renderUse({ podId, gpuPercent, cpuPercent, memoryPercent }: PodUse): string {
+  const figures = { GPU: gpuPercent, CPU: cpuPercent, memory: memoryPercent };
+  const known = Object.entries(figures).filter((entry): entry is [string, number] => entry[1] !== undefined);
+  return `${podId} ${known.map(([name, percent]) => `${name} ${percent.toFixed(0)} %`).join(' ')}`;
+}
+
+/** The cause, what to do, and the lines that show it. */
+export function renderFailure({ cause, title, podId, at, advice, evidence, podsRead, pods }: JobFailure): string {
+  const where = podId === undefined ? '' : ` in ${podId}${at === undefined ? '' : ` at ${at}`}`;
+  const head = `failed: ${title} (${cause})${where}; read ${podsRead} of ${pods} logs`;
+  return [head, `  ${advice}`, ...evidence.map((line) => `  | ${line}`)].join('\n');
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describeError } from '@pai-cpt/core/node';
-import { ApiError } from './api-error.ts';
+import { ApiError, accessDenied } from './api-error.ts';
 import type { Clock } from './clock.ts';
 import type { Faults } from './faults.ts';
 import { answerWithFaults, type WireAnswer } from './faulty-answer.ts';
@@ -12,7 +12,10 @@ import type { WireRequest } from './signature.ts';
 /** What answers the APIs. */
 export interface Endpoint {
   readonly operations: readonly Operation[];
-  readonly verify: (request: WireRequest) => void;
+  /** Checks the signature and gives the access key id. */
+  readonly verify: (request: WireRequest) => string;
+  /** True when the key may not call the action. */
+  readonly isDenied: (accessKeyId: string, action: string) => boolean;
   readonly faults: Faults;
   readonly clock: Clock;
 }
@@ -36,8 +39,9 @@ export async function answerApiRequest(
   const requestId = randomUUID().toUpperCase();
   const answer = await readBody(incoming)
     .then((body) => {
-      endpoint.verify({ method, url, headers: incoming.rawHeaders, body });
+      const accessKeyId = endpoint.verify({ method, url, headers: incoming.rawHeaders, body });
       const action = String(headers['x-acs-action']);
+      if (endpoint.isDenied(accessKeyId, action)) throw accessDenied(accessKeyId, action);
       return answerPlainRequest(
         endpoint,
         { method, url, action, version: String(headers['x-acs-version']), body },
@@ -50,7 +54,7 @@ export async function answerApiRequest(
 
 /** The answer to a request whose signature needs no check. Never rejects. */
 export async function answerPlainRequest(
-  { operations, faults, clock }: Endpoint,
+  { operations, faults, clock }: Pick<Endpoint, 'operations' | 'faults' | 'clock'>,
   plain: PlainRequest,
   requestId: string = randomUUID().toUpperCase(),
 ): Promise<WireAnswer> {
@@ -65,7 +69,7 @@ export async function answerPlainRequest(
 
 function toAnswer(requestId: string, outcome: { body: Record<string, unknown> } | { error: unknown }): WireAnswer {
   const refusal = 'error' in outcome ? toApiError(outcome.error) : undefined;
-  const body = 'body' in outcome ? outcome.body : { Code: refusal?.code, Message: refusal?.message };
+  const body = 'body' in outcome ? outcome.body : { Code: refusal?.code, Message: refusal?.message, ...refusal?.more };
   return {
     status: refusal?.status ?? 200,
     contentType: 'application/json; charset=utf-8',

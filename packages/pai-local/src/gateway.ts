@@ -1,8 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { request as forward, type IncomingMessage, type ServerResponse } from 'node:http';
 import { ApiError } from './api-error.ts';
-import type { ServiceRunner } from './service-runner.ts';
-import type { ServiceRecord, Store } from './state.ts';
+import type { createTraffic, Destination } from './service-traffic.ts';
 
 /** Requests under this path belong to services, not to an API. */
 export const GATEWAY_PREFIX = '/api/predict/';
@@ -13,38 +12,31 @@ const SILENCE_LIMIT_MS = 10 * 60_000;
 const HOP_HEADERS = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'];
 
 /**
- * Passes a request on to its service and the answer back, both as streams. The gateway itself answers 404 for an unknown
- * service, 401 for a missing or wrong token, and 503 while the service is not up.
+ * Passes a request on to its service, or to one of its group, and the answer back, both as streams. The gateway itself answers 404
+ * for an unknown service, 401 for a missing or wrong token, and 503 while the service is not up.
  */
 export function handleGatewayRequest(
-  services: Store<ServiceRecord>,
-  runner: ServiceRunner,
+  traffic: ReturnType<typeof createTraffic>,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
 ): void {
   const [, name = '', rest = ''] = /^\/api\/predict\/([^/?]+)(.*)$/.exec(incoming.url ?? '') ?? [];
-  const service = services.get(name);
-  const port = runner.route(name);
-  if (!service) {
+  const destination = traffic.find(name);
+  const port =
+    destination && isAuthorized(incoming.headers.authorization, destination.accessToken) && destination.port();
+  if (!destination) {
     refuse(outgoing, new ApiError(404, 'ServiceNotFound', `There is no service "${name}".`));
-  } else if (!isAuthorized(incoming.headers.authorization, service.accessToken)) {
-    refuse(
-      outgoing,
-      new ApiError(401, 'Unauthorized', `The Authorization header has not the token of service ${name}.`),
-    );
+  } else if (port === false) {
+    refuse(outgoing, new ApiError(401, 'Unauthorized', `The Authorization header has not the token of ${name}.`));
   } else if (port === undefined) {
-    refuse(outgoing, noInstance(service));
+    refuse(outgoing, noInstance(destination));
   } else {
-    pass(port, rest.startsWith('/') ? rest : `/${rest}`, incoming, outgoing, () => noInstance(service));
+    pass(port, rest.startsWith('/') ? rest : `/${rest}`, incoming, outgoing, () => noInstance(destination));
   }
 }
 
-const noInstance = (service: ServiceRecord): ApiError =>
-  new ApiError(
-    503,
-    'ServiceUnavailable',
-    `No instance of ${service.name} takes requests now; it is ${service.status}.`,
-  );
+const noInstance = ({ name, status }: Destination): ApiError =>
+  new ApiError(503, 'ServiceUnavailable', `No instance of ${name} takes requests now; it is ${status}.`);
 
 /** EAS takes the bare token; stock OpenAI clients put `Bearer` before what they are given as a key. */
 function isAuthorized(header: string | undefined, token: string): boolean {

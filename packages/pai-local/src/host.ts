@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { InvalidInputError } from '@pai-cpt/core';
-import type { Clock } from './clock.ts';
+import { type Clock, systemClock } from './clock.ts';
 import { type Image, imageEnvironment } from './images.ts';
 import { type Mount, type PlacedMount, rewriteMounts } from './mounts.ts';
 import { type ProcessGroup, startProcessGroup } from './process-group.ts';
@@ -106,6 +106,8 @@ export async function removeTraces(host: Host, owner: string): Promise<void> {
 export interface Container {
   readonly owner: string;
   readonly name: string;
+  /** Of its log and its working folder, where it is not the first of this name: a new pod has an empty disk. */
+  readonly traceName?: string;
   readonly image: Image;
   readonly command: string;
   /** What the user set; mount paths in it are replaced like those in the command. */
@@ -122,7 +124,8 @@ export interface Container {
  * @throws InvalidInputError `CPT_INPUT_FILE_MISSING` for a mounted folder that is not there.
  */
 export async function startContainer(host: Host, container: Container): Promise<ProcessGroup> {
-  const directory = join(host.stateDirectory, 'work', container.owner, container.name);
+  const { traceName = container.name } = container;
+  const directory = join(host.stateDirectory, 'work', container.owner, traceName);
   await mkdir(directory, { recursive: true });
   const mounts = await Promise.all(container.mounts.map((mount) => placeMount(host, mount, container.makesMounts)));
   const userEnv = Object.entries(container.env).map(([name, value]) => [name, rewriteMounts(value, mounts)]);
@@ -134,9 +137,9 @@ export async function startContainer(host: Host, container: Container): Promise<
       ...Object.fromEntries(userEnv),
       ...container.platformEnv,
     },
-    log: openLogWriter(logPath(host, container.owner, container.name), host.clock.now),
+    log: openLogWriter(logPath(host, container.owner, traceName), host.clock.now),
     reaper: host.reaper,
-    clock: host.clock,
+    clock: systemClock, // processes live in real time, whatever the time of the server
   });
   const usageName = `${container.owner}/${container.name}`;
   const { pid } = started;

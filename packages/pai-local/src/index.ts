@@ -1,7 +1,8 @@
 export type { PlainRequest } from './api-endpoint.ts';
-export { type Clock, systemClock } from './clock.ts';
+export { type Clock, createVirtualClock, systemClock, type VirtualClock } from './clock.ts';
 export { type FaultCount, type FaultPlan, type FaultRule, type Faults, seededRandom } from './faults.ts';
 export type { WireAnswer } from './faulty-answer.ts';
+export { parseScenario, type Scenario } from './scenario.ts';
 export {
   type BuiltPaiLocal,
   buildPaiLocal,

@@ -9,6 +9,8 @@ describe('parseJobRequest', () => {
     const body = {
       ...BODY,
       WorkspaceId: '268',
+      ResourceId: 'quota1',
+      Priority: 4,
       JobSpecs: [
         { ...SPEC, Type: 'Master', PodCount: 1, EcsSpec: undefined, ResourceConfig: { GPU: '8', CPU: '90' } },
         { ...SPEC, RestartPolicy: 'OnFailure' },
@@ -25,13 +27,18 @@ describe('parseJobRequest', () => {
       workspaceId: '268',
       tags: { run: 'r1' },
       specs: [
-        { type: 'Master', image: 'r/tiny-megatron:latest', podCount: 1, gpus: 8 },
-        { type: 'Worker', image: 'r/tiny-megatron:latest', podCount: 2, gpus: 0 },
+        { type: 'Master', image: 'r/tiny-megatron:latest', podCount: 1, gpus: 8, restartPolicy: 'Never' },
+        {
+          ...{ type: 'Worker', image: 'r/tiny-megatron:latest', podCount: 2, gpus: 0 },
+          ...{ restartPolicy: 'OnFailure', ecsSpec: 'ecs.c6.large' },
+        },
       ],
       env: { A: '1', B: '2' },
       mounts: [{ mountPath: '/mnt', nasPath: 'fs/x' }],
       maxRunningMs: 90 * 60_000,
       graceMs: 30_000,
+      demand: { 'machines ecs.c6.large': 2, 'quota quota1': 8 },
+      priority: 4,
     });
     expect(parseJobRequest(BODY)).toMatchObject({ workspaceId: '', maxRunningMs: undefined, mounts: [], env: {} });
   });

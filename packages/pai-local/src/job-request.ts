@@ -1,3 +1,4 @@
+import { type Demand, machineResource, quotaResource } from './admission.ts';
 import { invalidParameter, missingParameter } from './api-error.ts';
 import { type Mount, parseDataSources } from './mounts.ts';
 import { isRecord } from './parameters.ts';
@@ -15,6 +16,10 @@ export interface JobRequest {
   readonly maxRunningMs: number | undefined;
   /** Between SIGTERM and SIGKILL. */
   readonly graceMs: number;
+  /** What it waits for in the queue; absent: nothing. */
+  readonly demand?: Demand;
+  /** Its place there: 9 is first; 1 when absent. */
+  readonly priority?: number;
 }
 
 export interface PodSpec {
@@ -22,7 +27,14 @@ export interface PodSpec {
   readonly image: string;
   readonly podCount: number;
   readonly gpus: number;
+  /** Machine type of the public pool. */
+  readonly ecsSpec?: string;
+  /** What becomes of a pod that ends badly; absent: it fails the job. */
+  readonly restartPolicy?: RestartPolicy;
 }
+
+export const RESTART_POLICIES = ['Always', 'Never', 'OnFailure', 'ExitCode'] as const;
+export type RestartPolicy = (typeof RESTART_POLICIES)[number];
 
 /** All parameters of CreateJob together. */
 export const MAX_JOB_BYTES = 65_536;
@@ -42,19 +54,36 @@ export function parseJobRequest(body: Readonly<Record<string, unknown>>, uriOfDa
   if (!isWholeNumber(priority, 1, 9)) throw invalidParameter(`Priority is ${String(priority)}, not 1 to 9.`);
   const settings = body.Settings ?? {};
   if (!isRecord(settings)) throw invalidParameter('Settings is not an object.');
+  const { ResourceId: quotaId } = body;
+  const specs = parseSpecs(body.JobSpecs);
   return {
     displayName: readText('DisplayName', body.DisplayName),
     command: readText('UserCommand', body.UserCommand),
     workspaceId: body.WorkspaceId === undefined ? '' : readText('WorkspaceId', body.WorkspaceId),
     tags: readTextMap('Settings.Tags', settings.Tags),
-    specs: parseSpecs(body.JobSpecs),
+    specs,
     env: { ...readTextMap('Envs', body.Envs), ...readCustomEnvs(body.CustomEnvs) },
     mounts: parseDataSources(body.DataSources, uriOfDataset),
     maxRunningMs: readDuration('JobMaxRunningTimeMinutes', body.JobMaxRunningTimeMinutes, 60_000),
     graceMs:
       readDuration('Settings.TerminationGracePeriodSeconds', settings.TerminationGracePeriodSeconds, 1000) ??
       DEFAULT_GRACE_MS,
+    demand: demandOf(specs, quotaId === undefined ? undefined : readText('ResourceId', quotaId)),
+    priority,
   };
+}
+
+/** Machines of the public pool, and GPUs of the quota where one is named. */
+function demandOf(specs: readonly PodSpec[], quotaId: string | undefined): Demand {
+  const demand: Record<string, number> = {};
+  const add = (resource: string, units: number): void => {
+    demand[resource] = (demand[resource] ?? 0) + units;
+  };
+  for (const { podCount, gpus, ecsSpec } of specs) {
+    if (ecsSpec !== undefined) add(machineResource(ecsSpec), podCount);
+    else if (quotaId !== undefined) add(quotaResource(quotaId), podCount * gpus);
+  }
+  return demand;
 }
 
 function parseSpecs(value: unknown): PodSpec[] {
@@ -85,7 +114,16 @@ function parseSpec(spec: unknown, where: string): PodSpec {
   }
   if (ecsSpec !== undefined) readText(`${where}.EcsSpec`, ecsSpec);
   const gpus = Number(readTextMap(`${where}.ResourceConfig`, resources).GPU ?? 0);
-  return { type, image: readText(`${where}.Image`, spec.Image), podCount, gpus: Number.isInteger(gpus) ? gpus : 0 };
+  const restartPolicy = RESTART_POLICIES.find((policy) => policy === (spec.RestartPolicy ?? 'Never'));
+  if (!restartPolicy) {
+    const given = JSON.stringify(spec.RestartPolicy);
+    throw invalidParameter(`${where}.RestartPolicy is ${given}; it can be ${RESTART_POLICIES.join(', ')}.`);
+  }
+  const image = readText(`${where}.Image`, spec.Image);
+  return {
+    ...{ type, image, podCount, gpus: Number.isInteger(gpus) ? gpus : 0, restartPolicy },
+    ...(typeof ecsSpec === 'string' && { ecsSpec }),
+  };
 }
 
 function readText(name: string, value: unknown): string {

@@ -1,34 +1,43 @@
-import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { describeError } from '@pai-cpt/core/node';
-import { findFreePort, type Host, startContainer } from './host.ts';
+import type { Admission } from './admission.ts';
+import { findFreePort, type Host, logPath, startContainer } from './host.ts';
 import { type Image, openImage } from './images.ts';
-import type { JobRequest, PodSpec } from './job-request.ts';
-import { enterStatus, isTerminal, normalEvent, type Reason, warningEvent } from './job-status.ts';
-import type { ProcessGroup } from './process-group.ts';
-import type { JobRecord, PodRecord, Store } from './state.ts';
+import {
+  type Ending,
+  failed,
+  failPod,
+  type PlannedPod,
+  type PodsToRun,
+  planPods,
+  type RunningPods,
+  runPods,
+} from './job-pods.ts';
+import type { JobRequest } from './job-request.ts';
+import { enterStatus, isTerminal, normalEvent, podLogName, warningEvent } from './job-status.ts';
+import { openLogWriter } from './process-log.ts';
+import type { JobScript } from './scenario.ts';
+import { type ScriptedTraining, scriptTraining } from './scripted-training.ts';
+import type { JobRecord, Store } from './state.ts';
 
 /** Walks jobs through their states, with a process group for every pod. */
 export interface JobRunner {
   start(job: JobRecord): void;
   /** Asks a job to stop; it is `Stopping` when this returns. A job that has ended is left as it is. */
   stop(jobId: string): void;
+  /** Takes the machine from under a pod, or kills it: see `RunningPods`. False when no such pod runs. */
+  strike(how: 'preempt' | 'kill', podId: string): boolean;
   /** Ends all jobs; resolves when none of their processes runs. */
   close(): Promise<void>;
-}
-
-/** How a job ends. */
-interface Ending {
-  readonly status: 'Succeeded' | 'Failed' | 'Stopped';
-  readonly reason: Reason;
 }
 
 interface LiveJob {
   readonly job: JobRecord;
   readonly request: JobRequest;
+  readonly script: ScriptedTraining | undefined;
   /** Aborted with the `Ending` that was asked for. */
   readonly stop: AbortController;
-  readonly processes: ProcessGroup[];
+  pods?: RunningPods;
   done: Promise<void>;
 }
 
@@ -39,14 +48,17 @@ const STOPPED_BY_USER: Ending = {
 };
 
 /**
- * A runner over `jobs`, each of which runs as `requestOf` reads it. Jobs that an earlier run left unfinished are stopped:
+ * A runner over `jobs`, each of which runs as `requestOf` reads it, or as the first of `scripts` that stands for it tells. Jobs that an earlier run left unfinished are stopped:
  * their processes ended with it.
  */
 export function createJobRunner(
   host: Host,
   jobs: Store<JobRecord>,
   requestOf: (job: JobRecord) => JobRequest,
+  admission: Admission,
+  scripts: readonly JobScript[] = [],
 ): JobRunner {
+  const scriptOf = ({ displayName }: JobRequest) => scripts.find(({ name }) => displayName.includes(name));
   const live = new Map<string, LiveJob>();
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // one for each job that is stopping
@@ -63,27 +75,32 @@ export function createJobRunner(
   }
   return {
     start(job) {
+      const request = requestOf(job);
+      const script = scriptOf(request);
       const task: LiveJob = {
         job,
-        request: requestOf(job),
+        request,
+        script: script && scriptTraining(script, host.clock),
         stop: new AbortController(),
-        processes: [],
         done: Promise.resolve(),
       };
       live.set(job.jobId, task);
       const save = () => jobs.put(job.jobId, job);
       const askThis = (ending: Ending) => askToStop(task, ending);
-      task.done = runJob(host, task, save, askThis, closing.signal).finally(() => live.delete(job.jobId));
+      task.done = runJob(host, admission, task, save, askThis, closing.signal).finally(() => live.delete(job.jobId));
     },
     stop(jobId) {
       const task = live.get(jobId);
       if (task) askToStop(task, STOPPED_BY_USER);
     },
+    strike(how, podId) {
+      return [...live.values()].some(({ pods }) => pods?.[how](podId) === true);
+    },
     async close() {
       const tasks = [...live.values()];
       for (const task of tasks) askToStop(task, closedWithPaiLocal(task.job));
       closing.abort();
-      await Promise.all(tasks.flatMap((task) => task.processes.map((process) => process.terminate(CLOSE_GRACE_MS))));
+      await Promise.all(tasks.map((task) => endPods(task, CLOSE_GRACE_MS)));
       await Promise.all(tasks.map((task) => task.done));
     },
   };
@@ -96,6 +113,7 @@ function closedWithPaiLocal(job: JobRecord): Ending {
 
 async function runJob(
   host: Host,
+  admission: Admission,
   task: LiveJob,
   save: () => void,
   askToStop: (ending: Ending) => void,
@@ -104,15 +122,23 @@ async function runJob(
   const { job, stop } = task;
   const runEnded = new AbortController();
   const limit = (ms: number) => void stopAfter(host, ms, runEnded.signal, askToStop);
-  const ending = await walkStates(host, task, save, limit).catch((error: unknown) => failed('JobFailed', error));
+  const ending = await walkStates(host, admission, task, save, limit).catch((error: unknown) =>
+    failed('JobFailed', error),
+  );
   runEnded.abort();
   const isShown = stop.signal.aborted && isUserStop(stop.signal.reason);
   const stopping = isShown ? host.clock.sleep(host.paceMs, closing).catch(() => {}) : undefined;
-  await Promise.all(task.processes.map((process) => process.terminate(task.request.graceMs)));
+  await endPods(task, task.request.graceMs);
   await stopping;
+  admission.leave(job.jobId);
   // A stop that arrived while the last processes ended is honoured: the caller has been told `Stopping`.
   finishJob(job, stop.signal.aborted ? (stop.signal.reason as Ending) : ending, host.clock.now());
   save();
+}
+
+async function endPods({ pods }: LiveJob, graceMs: number): Promise<void> {
+  await Promise.all(pods?.processes.map((process) => process.terminate(graceMs)) ?? []);
+  await Promise.allSettled(pods?.watches ?? []);
 }
 
 /** `Stopping` stays visible for a while, except when everything ends. */
@@ -131,7 +157,13 @@ function finishJob(job: JobRecord, ending: Ending, now: number): void {
 }
 
 /** From `Creating` to the end of the pods. Rejects when the job is asked to stop. */
-async function walkStates(host: Host, task: LiveJob, save: () => void, limit: (ms: number) => void): Promise<Ending> {
+async function walkStates(
+  host: Host,
+  admission: Admission,
+  task: LiveJob,
+  save: () => void,
+  limit: (ms: number) => void,
+): Promise<Ending> {
   const { job, request } = task;
   const { signal } = task.stop;
   const enter = async (status: string) => {
@@ -141,10 +173,54 @@ async function walkStates(host: Host, task: LiveJob, save: () => void, limit: (m
   };
   await host.clock.sleep(host.paceMs, signal);
   await enter('Queuing');
+  if (task.script) await host.clock.sleep(task.script.queueMs, signal);
+  await awaitTurn(host, admission, task, save);
   const planned = planPods(job, request, host.clock.now());
   job.pods = planned.map(({ pod }) => pod);
   await enter('EnvPreparing');
 
+  const start = task.script
+    ? scriptedStart(host, task, task.script, planned)
+    : await containerStart(host, task, planned);
+  if (typeof start !== 'function') return start;
+  const pods = runPods({ host, job, planned, graceMs: request.graceMs, stop: signal, start, save });
+  task.pods = pods;
+  const failure = await pods.started;
+  if (failure) return failure;
+  if (request.maxRunningMs !== undefined) limit(request.maxRunningMs);
+  return pods.ended();
+}
+
+/** Waits in the queue for what the job needs, and says so while it does. */
+async function awaitTurn(
+  host: Host,
+  admission: Admission,
+  { job, request, stop }: LiveJob,
+  save: () => void,
+): Promise<void> {
+  const { demand = {}, priority = 1 } = request;
+  let isAdmitted = false;
+  const turn = admission.enter(job.jobId, demand, priority, stop.signal).then(() => {
+    isAdmitted = true;
+  });
+  await Promise.resolve();
+  if (!isAdmitted) {
+    const needs = Object.entries(demand).map(([resource, units]) => `${units} of ${resource}`);
+    job.reasonCode = 'ResourceNotEnough';
+    job.reasonMessage = `Job ${job.jobId} waits for ${needs.join(', ')}.`;
+    job.events.push(warningEvent(host.clock.now(), job.reasonCode, job.reasonMessage));
+    save();
+  }
+  await turn;
+}
+
+/** Starts pods as containers; an image that is missing ends the job. */
+async function containerStart(
+  host: Host,
+  task: LiveJob,
+  planned: readonly PlannedPod[],
+): Promise<PodsToRun['start'] | Ending> {
+  const { job, request } = task;
   const images: Image[] = [];
   for (const { pod } of planned) {
     const image = await openImage(host.imagesDirectory, pod.image).catch((error: unknown) => describeError(error));
@@ -152,73 +228,36 @@ async function walkStates(host: Host, task: LiveJob, save: () => void, limit: (m
     images.push(image);
   }
   const masterPort = await findFreePort();
-  signal.throwIfAborted();
-  for (const [rank, { pod, spec }] of planned.entries()) {
-    const process = await startContainer(host, {
+  task.stop.signal.throwIfAborted();
+  return (rank) => {
+    const { pod, spec } = planned[rank] as PlannedPod;
+    return startContainer(host, {
       owner: `jobs/${job.jobId}`,
       name: pod.podId,
+      traceName: podLogName(pod),
       image: images[rank] as Image,
       command: request.command,
       env: request.env,
       platformEnv: distributedEnv(rank, planned.length, masterPort, spec.gpus),
       mounts: request.mounts,
       makesMounts: true,
-    }).catch((error: unknown) => describeError(error));
-    if (typeof process === 'string') return failPod(pod, 'FailedMount', process, host.clock.now());
-    task.processes.push(process);
-    signal.throwIfAborted();
-    pod.status = 'Running';
-    pod.startedAt = host.clock.now();
-    pod.events.push(normalEvent(pod.startedAt, 'Started', `Started pod ${pod.podId} as process ${process.pid}`));
-  }
-  enterStatus(job, 'Running', host.clock.now());
-  if (request.maxRunningMs !== undefined) limit(request.maxRunningMs);
-  save();
-  return awaitPods(host, task, save);
+    });
+  };
 }
 
-/** Ends when every pod has ended well, or with the first that has not. */
-function awaitPods(host: Host, task: LiveJob, save: () => void): Promise<Ending> {
-  const { job } = task;
-  const { signal } = task.stop;
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    let isDecided = false;
-    const decide = (ending: Ending) => {
-      isDecided = true;
-      resolve(ending);
-    };
-    for (const [rank, pod] of job.pods.entries()) {
-      const process = task.processes[rank] as ProcessGroup;
-      void process.exited.then((code) => {
-        if (isDecided || signal.aborted) return; // it was ended on purpose: `finishJob` says so
-        const now = host.clock.now();
-        if (code !== 0) return decide(failPod(pod, 'PodFailed', `exited with code ${code}`, now));
-        pod.status = 'Succeeded';
-        pod.finishedAt = now;
-        pod.events.push(normalEvent(now, 'Completed', `Pod ${pod.podId} exited with code 0`));
-        save();
-        if (job.pods.every((other) => other.status === 'Succeeded')) decide(succeeded(job));
-      });
-    }
-  });
-}
-
-function succeeded(job: JobRecord): Ending {
-  const message = `PyTorchJob ${job.jobId} is successfully completed.`;
-  return { status: 'Succeeded', reason: { code: 'JobSucceeded', message } };
-}
-
-function failed(code: string, error: unknown): Ending {
-  return { status: 'Failed', reason: { code, message: describeError(error) } };
-}
-
-function failPod(pod: PodRecord, code: string, why: string, now: number): Ending {
-  const message = `Pod ${pod.podId}: ${why}`;
-  pod.status = 'Failed';
-  pod.finishedAt = now;
-  pod.events.push(warningEvent(now, code, message));
-  return { status: 'Failed', reason: { code, message } };
+/** Starts pods as the script tells. */
+function scriptedStart(
+  host: Host,
+  task: LiveJob,
+  script: ScriptedTraining,
+  planned: readonly PlannedPod[],
+): PodsToRun['start'] {
+  return async (rank) => {
+    const { pod } = planned[rank] as PlannedPod;
+    const log = openLogWriter(logPath(host, `jobs/${task.job.jobId}`, podLogName(pod)), host.clock.now);
+    const preempt = (): void => void task.pods?.preempt(pod.podId);
+    return script.start({ isLast: rank === planned.length - 1, preempt }, log);
+  };
 }
 
 async function stopAfter(
@@ -233,24 +272,6 @@ async function stopAfter(
   );
   const message = `The job has run for ${ms / 60_000} minutes, its JobMaxRunningTimeMinutes.`;
   if (isOver) askToStop({ status: 'Stopped', reason: { code: 'JobMaxRunningTimeExceeded', message } });
-}
-
-/** The pods in order of rank: the master, else the first worker, has rank 0. */
-function planPods(job: JobRecord, request: JobRequest, now: number): { pod: PodRecord; spec: PodSpec }[] {
-  const planned: { pod: PodRecord; spec: PodSpec }[] = [];
-  for (const type of ['Master', 'Worker'] as const) {
-    const specs = request.specs.filter((spec) => spec.type === type);
-    const ofType = specs.flatMap((spec) => Array.from({ length: spec.podCount }, () => spec));
-    for (const [index, spec] of ofType.entries()) {
-      const podId = `${job.jobId}-${type.toLowerCase()}-${index}`;
-      const events = [normalEvent(now, 'Scheduled', `Successfully assigned ${podId} to this machine`)];
-      planned.push({
-        pod: { podId, podUid: randomUUID(), type, image: spec.image, status: 'Pending', createdAt: now, events },
-        spec,
-      });
-    }
-  }
-  return planned;
 }
 
 /** In a DLC PyTorchJob these two count nodes, not processes; torchrun sets them anew for its children. */

@@ -1,4 +1,4 @@
-import type { EventRecord, JobRecord } from './state.ts';
+import type { EventRecord, JobRecord, PodRecord } from './state.ts';
 
 /** Why a status was entered. */
 export interface Reason {
@@ -35,7 +35,7 @@ export function enterStatus(
   });
 }
 
-/** When the job entered `status`. */
+/** When the job first entered `status`. */
 export function enteredAt(job: JobRecord, status: string): number | undefined {
   return job.history.find((entry) => entry.status === status)?.startedAt;
 }
@@ -43,6 +43,13 @@ export function enteredAt(job: JobRecord, status: string): number | undefined {
 /** When the job came to its end. */
 export function finishedAt(job: JobRecord): number | undefined {
   return isTerminal(job.status) ? job.history.at(-1)?.startedAt : undefined;
+}
+
+/** The log of the life `podUid` of a pod, by default the present one: every life has its own. */
+export function podLogName({ podId, podUid: present, earlier = [] }: PodRecord, podUid = present): string {
+  const life = earlier.findIndex((before) => before.podUid === podUid);
+  const number = life === -1 ? earlier.length : life;
+  return number === 0 ? podId : `${podId}.${number}`;
 }
 
 export function normalEvent(at: number, reason: string, message: string): EventRecord {

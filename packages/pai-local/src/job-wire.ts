@@ -1,6 +1,7 @@
 import { toIsoSeconds } from './clock.ts';
 import { enteredAt, finishedAt } from './job-status.ts';
-import type { EventRecord, JobRecord, PodRecord } from './state.ts';
+import { MOST_RESTARTS } from './restarts.ts';
+import type { EventRecord, JobRecord, PodLife, PodRecord } from './state.ts';
 
 /** The members whose value is known: PAI leaves the others out, it does not send null. */
 function known(fields: Record<string, string | number | undefined>): Record<string, string | number> {
@@ -40,7 +41,11 @@ export function toWireListItem(job: JobRecord, now: number): Record<string, unkn
 export function toWireJob(job: JobRecord, now: number): Record<string, unknown> {
   return {
     ...toWireListItem(job, now),
-    Pods: job.pods.map(toWirePod),
+    RestartTimes: `${job.restarts ?? 0}/${MOST_RESTARTS}`,
+    Pods: job.pods.map((pod) => ({
+      ...toWirePod(pod, pod),
+      HistoryPods: (pod.earlier ?? []).map((life) => toWirePod(pod, life)),
+    })),
     StatusHistory: job.history.map((entry) =>
       known({
         Status: entry.status,
@@ -53,19 +58,18 @@ export function toWireJob(job: JobRecord, now: number): Record<string, unknown> 
   };
 }
 
-function toWirePod(pod: PodRecord): Record<string, unknown> {
+function toWirePod({ podId, type }: PodRecord, life: PodLife): Record<string, unknown> {
   return {
-    PodId: pod.podId,
-    PodUid: pod.podUid,
-    Type: pod.type,
-    Status: pod.status,
+    PodId: podId,
+    PodUid: life.podUid,
+    Type: type,
+    Status: life.status,
     SubStatus: '',
     Ip: '127.0.0.1',
-    HistoryPods: [],
     ...known({
-      GmtCreateTime: time(pod.createdAt),
-      GmtStartTime: time(pod.startedAt),
-      GmtFinishTime: time(pod.finishedAt),
+      GmtCreateTime: time(life.createdAt),
+      GmtStartTime: time(life.startedAt),
+      GmtFinishTime: time(life.finishedAt),
     }),
   };
 }

@@ -150,7 +150,8 @@ describe('parseServiceStorage', () => {
   });
 
   it.each([
-    ['OSS', { mount_path: '/model', oss: { path: 'oss://bucket/x/' } }],
+    ['CPFS', { mount_path: '/model', cpfs: { path: '/x' } }],
+    ['an OSS path that is none', { mount_path: '/model', oss: { path: 'bucket/x/' } }],
     ['no server', { mount_path: '/model', nfs: { path: '/x' } }],
     ['no mount path', { nfs: { server: 'fs.r', path: '/x' } }],
     ['a relative path', { mount_path: '/model', nfs: { server: 'fs.r', path: 'x' } }],

@@ -85,15 +85,16 @@ export function parseServiceStorage(value: unknown): Mount[] {
   return checkDistinct(
     value.map((entry: unknown, index) => {
       const where = `storage[${index}]`;
-      const nfs = isRecord(entry) ? entry.nfs : undefined;
-      if (!isRecord(entry) || !isRecord(nfs)) {
-        throw invalidParameter(`${where} has no nfs; pai-local mounts nfs {server, path} only.`);
+      const { mount_path: mountPath, nfs, oss } = isRecord(entry) ? entry : {};
+      if (isRecord(oss)) return toMount(`${where}.oss`, mountPath, oss.path, ['oss']);
+      if (!isRecord(nfs)) {
+        throw invalidParameter(`${where} has neither nfs nor oss; pai-local mounts nfs {server, path} and oss {path}.`);
       }
       const fileSystem = typeof nfs.server === 'string' ? /^([^./]+)\./.exec(nfs.server)?.[1] : undefined;
       if (fileSystem === undefined) {
         throw invalidParameter(`${where}.nfs.server is not <id>.<region>.nas.aliyuncs.com: ${String(nfs.server)}`);
       }
-      return placedIn(where, entry.mount_path, fileSystem, nfs.path ?? '/');
+      return placedIn(where, mountPath, fileSystem, nfs.path ?? '/');
     }),
   );
 }

@@ -12,6 +12,8 @@ export interface ProcessGroup {
   readonly exited: Promise<number>;
   /** SIGTERM to all, `graceMs` for them to end, then SIGKILL. Resolves when nothing runs any more. */
   terminate(graceMs: number): Promise<void>;
+  /** SIGKILL to all at once, as the kernel does when the memory is full. */
+  kill(): void;
 }
 
 const POLL_MS = 25;
@@ -67,6 +69,7 @@ export function startProcessGroup(options: {
   return {
     pid,
     exited,
+    kill: () => signalGroup(pid, 'SIGKILL'),
     async terminate(graceMs) {
       graceLeftMs = Math.min(graceLeftMs, graceMs); // a second caller may be in more of a hurry
       termination ??= endGroup();

@@ -1,5 +1,5 @@
 import { closeSync, createReadStream, mkdirSync, openSync, writeSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -81,25 +81,45 @@ export async function readNewestLines(path: string, window: TimeWindow, maxLines
   return newestFirst.reverse();
 }
 
-/** One page of the lines in `window` that contain `keyword`, oldest first, and how many there are in all. */
+/**
+ * One page of the lines in `window` that contain `keyword`, oldest first, and how many there are in all. The lines of several logs
+ * come in the order of their times.
+ */
 export async function readLogPage(
-  path: string,
+  logs: string | readonly string[],
   window: TimeWindow,
   page: { number: number; size: number; keyword: string },
 ): Promise<{ lines: string[]; total: number }> {
-  const handle = await openIfThere(path);
-  const lines: string[] = [];
-  let total = 0;
-  if (!handle) return { lines, total };
-  await handle.close();
+  const paths = typeof logs === 'string' ? [logs] : logs;
+  const found: { at: number; text: string }[] = [];
   const first = (page.number - 1) * page.size;
-  for await (const line of createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Infinity })) {
-    const { at, text } = parseLine(line);
-    if (!isInWindow(at, window) || !text.includes(page.keyword)) continue;
-    if (total >= first && lines.length < page.size) lines.push(text);
-    total++;
+  let total = 0;
+  for (const path of paths) {
+    const handle = await openIfThere(path);
+    if (!handle) continue;
+    await handle.close();
+    for await (const line of createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Infinity })) {
+      const { at, text } = parseLine(line);
+      if (!isInWindow(at, window) || !text.includes(page.keyword)) continue;
+      total++;
+      // One log is in order already, and only its page is kept.
+      if (paths.length > 1 || (total > first && found.length < page.size)) found.push({ at, text });
+    }
   }
-  return { lines, total };
+  if (paths.length > 1) found.sort((a, b) => a.at - b.at).splice(0, first);
+  return { lines: found.slice(0, page.size).map(({ text }) => text), total };
+}
+
+/** The names of the logs in the folder of `path`, without `.log`. */
+export async function listLogs(path: string): Promise<string[]> {
+  const names = await readdir(dirname(path)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  return names
+    .filter((name) => name.endsWith('.log'))
+    .map((name) => name.slice(0, -'.log'.length))
+    .sort();
 }
 
 function parseLine(line: string): { at: number; text: string } {

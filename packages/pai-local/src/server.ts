@@ -2,8 +2,9 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InvalidInputError } from '@pai-cpt/core';
-import { answerApiRequest, answerPlainRequest, type PlainRequest } from './api-endpoint.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { type Admission, createAdmission, machineResource, quotaResource } from './admission.ts';
+import { answerApiRequest, answerPlainRequest, type Endpoint, type PlainRequest } from './api-endpoint.ts';
+import { type Clock, isVirtual, systemClock } from './clock.ts';
 import { CONTROL_PREFIX, handleControlRequest } from './control.ts';
 import { createFaults, type Faults } from './faults.ts';
 import type { WireAnswer } from './faulty-answer.ts';
@@ -12,10 +13,14 @@ import { type Host, openHost } from './host.ts';
 import { parseJobRequest } from './job-request.ts';
 import { createJobRunner } from './job-runner.ts';
 import { dlcOperations } from './routes/dlc.ts';
-import { easOperations, type Here } from './routes/eas.ts';
+import { easOperations } from './routes/eas.ts';
+import type { Here } from './routes/eas-operation.ts';
 import { jobMetricsOperation } from './routes/job-metrics.ts';
+import { QUOTA_GPUS } from './routes/quotas.ts';
+import type { Scenario } from './scenario.ts';
 import { createServiceRunner } from './service-runner.ts';
-import { type AccessKey, signatureVerifier, type WireRequest } from './signature.ts';
+import { createTraffic } from './service-traffic.ts';
+import { type AccessKey, signatureVerifier } from './signature.ts';
 import { type JobRecord, openStore, type ServiceRecord, type Store } from './state.ts';
 import { openStudio, type Studio } from './studio.ts';
 
@@ -31,9 +36,14 @@ export interface PaiLocalOptions {
   readonly imagesDirectory?: string;
   /** How long each passing state lasts at least, in milliseconds. */
   readonly pace?: number;
+  /** With a virtual one, signatures are dated by the clock of this machine all the same. */
   readonly clock?: Clock;
   /** Opens `/_local/faults` to whoever sends it as a bearer token; without one there is no such path. */
   readonly controlToken?: string;
+  /** What StopJob does with a job that has ended, which PAI does not document; by default nothing. */
+  readonly stopOfEnded?: 'ignore' | 'refuse';
+  /** What jobs do instead of running, and which faults strike from the start. */
+  readonly scenario?: Scenario;
 }
 
 /** A built server, and what there is to close behind it. */
@@ -43,6 +53,8 @@ export interface BuiltPaiLocal {
   setUrl(url: string): void;
   /** The faults that strike requests. */
   readonly faults: Faults;
+  /** Takes the machine from under a pod (`preempt`), or kills it. False when no such pod runs. */
+  strikePod(how: 'preempt' | 'kill', podId: string): boolean;
   /** Answers without a socket and without a signature, for simulations in one process. */
   answer(request: PlainRequest): Promise<WireAnswer>;
   /** Ends every job and service, and writes what became of them. */
@@ -53,6 +65,7 @@ export interface BuiltPaiLocal {
 export interface PaiLocal {
   readonly url: string;
   readonly faults: Faults;
+  readonly strikePod: BuiltPaiLocal['strikePod'];
   close(): Promise<void>;
 }
 
@@ -65,7 +78,10 @@ const DEFAULT_PACE_MS = 200;
  */
 export async function buildPaiLocal(options: PaiLocalOptions): Promise<BuiltPaiLocal> {
   const accessKeys = new Map(
-    Object.entries(options.accessKeys).map(([id, key]) => [id, typeof key === 'string' ? { secret: key } : key]),
+    Object.entries(options.accessKeys).map(([id, key]): [string, AccessKey] => [
+      id,
+      typeof key === 'string' ? { secret: key } : key,
+    ]),
   );
   if (accessKeys.size === 0) throw new InvalidInputError('CPT_INPUT_INVALID', 'give at least one access key');
   const clock = options.clock ?? systemClock;
@@ -79,10 +95,14 @@ export async function buildPaiLocal(options: PaiLocalOptions): Promise<BuiltPaiL
   try {
     const jobs = await openStore<JobRecord>(join(host.stateDirectory, 'jobs'), 'job');
     const services = await openStore<ServiceRecord>(join(host.stateDirectory, 'services'), 'service');
+    const quotas = [...QUOTA_GPUS].map(([id, gpus]) => [quotaResource(id), gpus]);
+    const stock = Object.entries(options.scenario?.stock ?? {}).map(([type, count]) => [machineResource(type), count]);
+    const admission = createAdmission(Object.fromEntries([...quotas, ...stock]));
     const here = { url: '', region: options.region ?? 'cn-hangzhou' };
-    const studio = await openStudio(host, here.region, jobs);
-    const verify = signatureVerifier(accessKeys, clock.now);
-    return assemble(host, here, jobs, services, studio, verify, options.controlToken);
+    const studio = await openStudio(host, here.region, admission);
+    const verify = signatureVerifier(accessKeys, isVirtual(clock) ? systemClock.now : clock.now);
+    const isDenied = (id: string, action: string) => accessKeys.get(id)?.denies?.includes(action) ?? false;
+    return assemble(host, here, jobs, services, studio, admission, { verify, isDenied }, options);
   } catch (error) {
     await host.close();
     throw error;
@@ -95,13 +115,21 @@ function assemble(
   jobs: Store<JobRecord>,
   services: Store<ServiceRecord>,
   studio: Studio,
-  verify: (request: WireRequest) => void,
-  controlToken: string | undefined,
+  admission: Admission,
+  who: Pick<Endpoint, 'verify' | 'isDenied'>,
+  { controlToken, scenario, stopOfEnded }: PaiLocalOptions,
 ): BuiltPaiLocal {
-  const jobRunner = createJobRunner(host, jobs, ({ request }) => parseJobRequest(request, studio.uriOfDataset));
+  const jobRunner = createJobRunner(
+    host,
+    jobs,
+    ({ request }) => parseJobRequest(request, studio.uriOfDataset),
+    admission,
+    scenario?.jobs,
+  );
   const serviceRunner = createServiceRunner(host, services);
+  const traffic = createTraffic(services, serviceRunner);
   const operations = [
-    ...dlcOperations(host, jobs, jobRunner, studio.uriOfDataset),
+    ...dlcOperations(host, jobs, jobRunner, studio.uriOfDataset, admission, stopOfEnded),
     jobMetricsOperation(host, jobs),
     ...easOperations(host, here, services, serviceRunner),
     ...studio.operations,
@@ -111,15 +139,18 @@ function assemble(
     await Promise.all([jobs.flush(), services.flush(), studio.flush()]).finally(() => host.close());
   }
   const faults = createFaults();
-  const endpoint = { operations, verify, faults, clock: host.clock };
+  if (scenario?.faults) faults.set(scenario.faults);
+  const controlled = { faults, runner: jobRunner, clock: host.clock, admission };
+  const endpoint = { operations, ...who, faults, clock: host.clock };
   let closing: Promise<void> | undefined;
   return {
     faults,
+    strikePod: (how, podId) => jobRunner.strike(how, podId),
     answer: (request) => answerPlainRequest(endpoint, request),
     server: createServer((incoming, outgoing) => {
       const { url = '' } = incoming;
-      if (url.startsWith(GATEWAY_PREFIX)) handleGatewayRequest(services, serviceRunner, incoming, outgoing);
-      else if (url.startsWith(CONTROL_PREFIX)) void handleControlRequest(faults, controlToken, incoming, outgoing);
+      if (url.startsWith(GATEWAY_PREFIX)) handleGatewayRequest(traffic, incoming, outgoing);
+      else if (url.startsWith(CONTROL_PREFIX)) void handleControlRequest(controlled, controlToken, incoming, outgoing);
       else void answerApiRequest(endpoint, incoming, outgoing);
     }),
     setUrl(url) {
@@ -151,6 +182,7 @@ export async function startPaiLocal(options: PaiLocalOptions & { readonly port?:
   return {
     url,
     faults: built.faults,
+    strikePod: built.strikePod,
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await built.close();

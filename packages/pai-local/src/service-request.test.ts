@@ -18,8 +18,17 @@ describe('parseServiceRequest', () => {
       port: 8000,
       env: { A: '1' },
       mounts: [{ mountPath: '/model', nasPath: 'fs/hf' }],
+      instances: 1,
     });
     expect(parseServiceRequest({ ...CONFIG, containers: [{ ...CONTAINER, port: undefined }] }).port).toBe(8000);
+  });
+
+  it('mounts OSS, and knows instances and group', () => {
+    const metadata = { name: 'qwen2_cpt', instance: 3, group: 'qwen2' };
+    const storage = [{ mount_path: '/model', oss: { path: 'oss://bucket/hf/' } }];
+    expect(parseServiceRequest({ ...CONFIG, metadata, storage })).toMatchObject({
+      ...{ instances: 3, group: 'qwen2', mounts: [{ mountPath: '/model', nasPath: 'bucket/hf' }] },
+    });
   });
 
   it.each([
@@ -37,11 +46,12 @@ describe('parseServiceRequest', () => {
     ['a name with capitals', { metadata: { name: 'Qwen' } }],
     ['a name with a way out', { metadata: { name: '../x' } }],
     ['a short name', { metadata: { name: 'ab' } }],
-    ['two instances', { metadata: { name: 'abc', instance: 2 } }],
+    ['a hundred instances', { metadata: { name: 'abc', instance: 100 } }],
+    ['a group of its own name', { metadata: { name: 'abc', group: 'abc' } }],
     ['two containers', { containers: [CONTAINER, CONTAINER] }],
     ['a port that is none', { containers: [{ ...CONTAINER, port: 70_000 }] }],
     ['an environment without names', { containers: [{ ...CONTAINER, env: [{ value: '1' }] }] }],
-    ['OSS', { storage: [{ mount_path: '/model', oss: { path: 'oss://b/' } }] }],
+    ['CPFS', { storage: [{ mount_path: '/model', cpfs: { path: '/' } }] }],
   ])('refuses %s', (_, change) => {
     expect(() => parseServiceRequest({ ...CONFIG, ...change })).toThrow(
       expect.objectContaining({ code: 'InvalidParameter' }),

@@ -11,21 +11,31 @@ export interface ServiceRequest {
   readonly port: number;
   readonly env: Readonly<Record<string, string>>;
   readonly mounts: readonly Mount[];
+  readonly instances: number;
+  readonly group?: string;
 }
 
 const DEFAULT_PORT = 8000;
+/** Each is a process on this machine. */
+export const MAX_INSTANCES = 16;
+
+export const isInstanceCount = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_INSTANCES;
 
 /** Checks a service JSON and reads it. @throws ApiError `MissingParameter` or `InvalidParameter` */
 export function parseServiceRequest(config: Readonly<Record<string, unknown>>): ServiceRequest {
   const metadata = isRecord(config.metadata) ? config.metadata : {};
-  const { name, instance = 1 } = metadata;
+  const { name, instance: instances = 1, group } = metadata;
   if (name === undefined) throw missingParameter('metadata.name');
   if (typeof name !== 'string' || !/^[a-z0-9_]{3,63}$/.test(name)) {
     throw invalidParameter(`metadata.name is ${JSON.stringify(name)}; it has 3 to 63 of a-z, 0-9 and _.`);
   }
-  if (instance !== 1) {
+  if (!isInstanceCount(instances)) {
+    throw invalidParameter(`metadata.instance is ${JSON.stringify(instances)}; pai-local runs 0 to ${MAX_INSTANCES}.`);
+  }
+  if (group !== undefined && (typeof group !== 'string' || !/^[a-z0-9_]{3,63}$/.test(group) || group === name)) {
     throw invalidParameter(
-      `metadata.instance is ${JSON.stringify(instance)}; pai-local runs one instance of a service.`,
+      `metadata.group is ${JSON.stringify(group)}; it has 3 to 63 of a-z, 0-9 and _, and is not the name.`,
     );
   }
   const containers: unknown[] = Array.isArray(config.containers) ? config.containers : [];
@@ -49,6 +59,8 @@ export function parseServiceRequest(config: Readonly<Record<string, unknown>>): 
     port,
     env: readEnv(container.env),
     mounts: parseServiceStorage(config.storage),
+    instances,
+    ...(group !== undefined && { group }),
   };
 }
 

@@ -1,19 +1,24 @@
 import { toIsoSeconds } from './clock.ts';
 import { isRecord } from './parameters.ts';
-import { instanceName } from './service-runner.ts';
+import { configOf } from './service-instance.ts';
+import type { ServiceRunner } from './service-runner.ts';
 import type { ServiceRecord } from './state.ts';
 
-/** Where the gateway at `baseUrl` answers for a service. */
+/** Where the gateway at `baseUrl` answers for a service or a group. */
 export function serviceUrl(baseUrl: string, name: string): string {
   return `${baseUrl}/api/predict/${name}`;
 }
 
+const WANTED = ['Creating', 'Waiting', 'Running', 'Scaling', 'Updating'];
+
 /** A service as DescribeService and ListServices send it. */
 export function toWireService(service: ServiceRecord, where: { url: string; region: string }): Record<string, unknown> {
   const url = serviceUrl(where.url, service.name);
-  const isRunning = service.status === 'Running';
-  const isWanted = isRunning || service.status === 'Creating' || service.status === 'Waiting';
-  const [container]: unknown[] = Array.isArray(service.config.containers) ? service.config.containers : [];
+  const total = WANTED.includes(service.status) ? service.instances : 0;
+  const running = Math.min(total, service.readyInstances);
+  const config = configOf(service, service.version);
+  const [container]: unknown[] = Array.isArray(config.containers) ? config.containers : [];
+  const { group } = service;
   return {
     ServiceId: service.serviceId,
     ServiceUid: service.serviceId,
@@ -25,31 +30,33 @@ export function toWireService(service: ServiceRecord, where: { url: string; regi
     AccessToken: service.accessToken,
     InternetEndpoint: url,
     IntranetEndpoint: url,
-    RunningInstance: isRunning ? 1 : 0,
-    PendingInstance: isWanted && !isRunning ? 1 : 0,
-    TotalInstance: isWanted ? 1 : 0,
-    CurrentVersion: 1,
-    LatestVersion: 1,
+    RunningInstance: running,
+    PendingInstance: total - running,
+    TotalInstance: total,
+    CurrentVersion: service.version,
+    LatestVersion: service.versions.length,
+    ...(group && { ServiceGroup: group.name, Weight: group.weight, TrafficState: group.trafficState }),
     Image: isRecord(container) ? container.image : '',
-    ServiceConfig: JSON.stringify(service.config),
+    ServiceConfig: JSON.stringify(config),
     Labels: Object.entries(service.labels).map(([key, value]) => ({ LabelKey: key, LabelValue: value })),
+    AutoscalerEnabled: service.autoScaler !== undefined,
     ...(service.workspaceId !== undefined && { WorkspaceId: service.workspaceId }),
     CreateTime: toIsoSeconds(service.createdAt),
     UpdateTime: toIsoSeconds(service.updatedAt),
   };
 }
 
-/** The instance of a service, while it has a process. */
-export function toWireInstance(service: ServiceRecord): Record<string, unknown> {
-  const isReady = service.runningAt !== undefined;
+/** An instance of a service, while it has a process. */
+export function toWireInstance(instance: ReturnType<ServiceRunner['instances']>[number]): Record<string, unknown> {
+  const isReady = instance.readyAt !== undefined;
   return {
-    InstanceName: instanceName(service),
+    InstanceName: instance.name,
     Status: isReady ? 'Running' : 'Pending',
     Reason: '',
     ReadyProcesses: isReady ? 1 : 0,
     TotalProcesses: 1,
-    RestartCount: 0,
+    RestartCount: instance.restarts,
     HostIP: '127.0.0.1',
-    ...(service.runningAt !== undefined && { StartTime: toIsoSeconds(service.runningAt) }),
+    ...(instance.readyAt !== undefined && { StartTime: toIsoSeconds(instance.readyAt) }),
   };
 }

@@ -13,6 +13,8 @@ export interface WireRequest {
 export interface AccessKey {
   readonly secret: string;
   readonly securityToken?: string;
+  /** Actions that it may not call, such as CreateJob. */
+  readonly denies?: readonly string[];
 }
 
 const ALGORITHM = 'ACS3-HMAC-SHA256';

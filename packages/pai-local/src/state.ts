@@ -19,17 +19,23 @@ export interface StatusRecord {
   reasonMessage?: string;
 }
 
-export interface PodRecord {
+/** One life of a pod; a restart gives it another. */
+export interface PodLife {
+  podUid: string;
+  status: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Stopped';
+  createdAt: number;
+  startedAt?: number;
+  finishedAt?: number;
+}
+
+export interface PodRecord extends PodLife {
   readonly podId: string;
-  readonly podUid: string;
   /** `Master` or `Worker`. */
   readonly type: string;
   readonly image: string;
-  status: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Stopped';
-  readonly createdAt: number;
-  startedAt?: number;
-  finishedAt?: number;
   readonly events: EventRecord[];
+  /** The lives before this one, oldest first; absent before the first restart. */
+  earlier?: PodLife[];
 }
 
 /** A DLC job: what was asked, and what came of it. */
@@ -38,15 +44,17 @@ export interface JobRecord {
   readonly jobId: string;
   /** Order of creation; times alone tie. */
   readonly sequence: number;
-  /** The body of CreateJob, as it came. */
-  readonly request: Readonly<Record<string, unknown>>;
+  /** The body of CreateJob, as it came, with what UpdateJob has changed. */
+  request: Readonly<Record<string, unknown>>;
   status: string;
   reasonCode: string;
   reasonMessage: string;
   readonly createdAt: number;
-  /** One entry per status entered, in order; a status is entered at most once. */
+  /** One entry per status entered, in order; Running and Restarting may take turns. */
   readonly history: StatusRecord[];
   pods: PodRecord[];
+  /** Restarts of its pods that RestartPolicy gave. */
+  restarts?: number;
   readonly events: EventRecord[];
 }
 
@@ -56,17 +64,34 @@ export interface ServiceRecord {
   readonly name: string;
   readonly serviceId: string;
   readonly sequence: number;
-  /** The body of CreateService, as it came. */
-  readonly config: Readonly<Record<string, unknown>>;
+  /** Service JSONs as they came; version n is at n - 1. */
+  readonly versions: Readonly<Record<string, unknown>>[];
+  /** The one that runs, or is to run. */
+  version: number;
+  /** How many instances are to run. */
+  instances: number;
+  /** How many take requests. */
+  readyInstances: number;
   readonly workspaceId?: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly accessToken: string;
+  readonly group?: ServiceGroupRecord;
   status: string;
   message: string;
   readonly createdAt: number;
   updatedAt: number;
-  /** When the present process became ready. */
-  runningAt?: number;
+  readonly events: EventRecord[];
+  /** The body of CreateServiceAutoScaler, as it came. */
+  autoScaler?: Readonly<Record<string, unknown>>;
+}
+
+/** The place of a service in a group. `trafficMode` and the token are the group's, and equal in all its services. */
+export interface ServiceGroupRecord {
+  readonly name: string;
+  readonly accessToken: string;
+  trafficMode: 'auto' | 'customized';
+  weight: number;
+  trafficState: 'standalone' | 'grouping';
 }
 
 /** Records in memory, each also one JSON file that is replaced as a whole at every change. */

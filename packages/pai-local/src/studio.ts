@@ -1,8 +1,7 @@
 import { join } from 'node:path';
+import { type Admission, machineResource, quotaResource } from './admission.ts';
 import type { Host } from './host.ts';
-import { parseJobRequest } from './job-request.ts';
 import { createJobRunner } from './job-runner.ts';
-import { isTerminal } from './job-status.ts';
 import type { Operation } from './operations.ts';
 import { type DatasetUris, openRegistry } from './registry.ts';
 import { ecsSpecOperations } from './routes/ecs-specs.ts';
@@ -11,7 +10,7 @@ import { studioOperations } from './routes/studio.ts';
 import { algorithmOperations } from './routes/studio-algorithms.ts';
 import { workspaceOperations } from './routes/workspace.ts';
 import { modelOperations } from './routes/workspace-models.ts';
-import { type JobRecord, openStore, type Store } from './state.ts';
+import { type JobRecord, openStore } from './state.ts';
 import { parseTrainingRequest, type TrainingRequest } from './training-request.ts';
 import { toJobRequest } from './training-run.ts';
 
@@ -25,20 +24,15 @@ export interface Studio {
   flush(): Promise<void>;
 }
 
-/** Opens them over `host`, with what an earlier run left there; `dlcJobs` take part in the use of quotas. */
-export async function openStudio(host: Host, region: string, dlcJobs: Store<JobRecord>): Promise<Studio> {
+/** Opens them over `host`, with what an earlier run left there. */
+export async function openStudio(host: Host, region: string, admission: Admission): Promise<Studio> {
   const registry = await openRegistry(host.stateDirectory);
   const { uriOfDataset } = registry;
   const jobs = await openStore<JobRecord>(join(host.stateDirectory, 'training-jobs'), 'job');
   const read = ({ request }: JobRecord): TrainingRequest => parseTrainingRequest(request, uriOfDataset);
-  const runner = createJobRunner(host, jobs, (job) => toJobRequest(host, job.jobId, read(job)));
+  const runner = createJobRunner(host, jobs, (job) => toJobRequest(host, job.jobId, read(job)), admission);
 
-  const holdings = (): { quotaId: unknown; gpus: number }[] => [
-    ...dlcJobs.values().filter(isUnfinished).map(dlcHolding),
-    ...jobs.values().filter(isUnfinished).map(trainingHolding),
-  ];
-  const gpusInUse = (quotaId: string): number =>
-    holdings().reduce((sum, holding) => sum + (holding.quotaId === quotaId ? holding.gpus : 0), 0);
+  const gpusInUse = (quotaId: string): number => admission.inUse(quotaResource(quotaId));
   return {
     operations: [
       ...workspaceOperations(registry, host.clock),
@@ -46,7 +40,7 @@ export async function openStudio(host: Host, region: string, dlcJobs: Store<JobR
       ...studioOperations(host, region, jobs, runner, uriOfDataset),
       ...algorithmOperations(),
       ...quotaOperations(gpusInUse),
-      ...ecsSpecOperations(),
+      ...ecsSpecOperations((ecsSpec) => admission.capacityOf(machineResource(ecsSpec)) !== 0),
     ],
     uriOfDataset,
     close: () => runner.close(),
@@ -54,16 +48,4 @@ export async function openStudio(host: Host, region: string, dlcJobs: Store<JobR
       await Promise.all([jobs.flush(), registry.flush()]);
     },
   };
-}
-
-const isUnfinished = ({ status }: JobRecord): boolean => !isTerminal(status);
-
-function dlcHolding({ request }: JobRecord): { quotaId: unknown; gpus: number } {
-  const { specs } = parseJobRequest(request, () => 'nas://any.region/');
-  return { quotaId: request.ResourceId, gpus: specs.reduce((sum, spec) => sum + spec.podCount * spec.gpus, 0) };
-}
-
-function trainingHolding({ request }: JobRecord): { quotaId: unknown; gpus: number } {
-  const { resourceId, instances, gpus } = parseTrainingRequest(request, () => 'nas://any.region/');
-  return { quotaId: resourceId, gpus: instances * gpus };
 }

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { quotaResource } from './admission.ts';
 import type { Host } from './host.ts';
 import type { JobRequest } from './job-request.ts';
 import { type BoundChannel, INPUT_FOLDER, OUTPUT_FOLDER, type TrainingRequest } from './training-request.ts';
@@ -43,6 +44,7 @@ export function toJobRequest(host: Host, trainingJobId: string, request: Trainin
       ...[platform(CONFIG_FOLDER, 'config'), platform(CODE_FOLDER, 'usercode')],
     ],
     maxRunningMs: request.maxRunningMs,
+    ...(request.resourceId !== undefined && { demand: { [quotaResource(request.resourceId)]: instances * gpus } }),
     graceMs: GRACE_MS,
   };
 }

@@ -261,7 +261,10 @@ describe('quotas, algorithms and machine types', () => {
     expect((await studio('ListQuotas', 'GET', '/api/v1/quotas')).status).toBe(404);
     const compute = { ResourceId: 'quotalocalecs32', InstanceCount: 1, InstanceSpec: { GPU: '8' } };
     const id = await create({ ...inline('sleep 60'), ComputeResource: compute });
-    const quota = await studio('GetQuota', 'GET', '/api/v1/quotas/quotalocalecs32');
+    const quota = await until(
+      () => studio('GetQuota', 'GET', '/api/v1/quotas/quotalocalecs32'),
+      ({ body }) => body.QuotaDetails.AllocatedQuota.GPU !== '0', // once it has left the queue
+    );
     expect(quota.body.QuotaDetails).toMatchObject({ AllocatableQuota: { GPU: '32' }, AllocatedQuota: { GPU: '8' } });
     await studio('StopTrainingJob', 'PUT', `${JOBS}/${id}/stop`);
     await awaitJob(id);

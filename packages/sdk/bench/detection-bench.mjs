@@ -52,8 +52,14 @@ function found(detector, curves, fault) {
   const each = Math.ceil(PLACES / curves.length);
   const random = seededRandom(20_260_915);
   const results = curves.map((losses) => recallOf(detector, losses, fault, each, random));
-  const delays = results.map(({ medianDelay }) => medianDelay).filter((delay) => delay !== undefined).sort((a, b) => a - b);
-  return { recall: results.reduce((sum, { recall }) => sum + recall, 0) / curves.length, delay: delays[delays.length >> 1] };
+  const delays = results
+    .map(({ medianDelay }) => medianDelay)
+    .filter((delay) => delay !== undefined)
+    .sort((a, b) => a - b);
+  return {
+    recall: results.reduce((sum, { recall }) => sum + recall, 0) / curves.length,
+    delay: delays[delays.length >> 1],
+  };
 }
 const cell = ({ recall, delay }) => `${recall.toFixed(3)} (${delay ?? '–'})`;
 function table(title, rows, curves) {
@@ -62,7 +68,9 @@ function table(title, rows, curves) {
   console.log(['detector'.padEnd(26), ...names.map((name) => name.padStart(15))].join(''));
   for (const [name, detector] of Object.entries(rows)) {
     const cells = FAULTS.map((fault) => cell(found(detector, curves, fault)));
-    console.log([name.padEnd(26), ...[...cells, String(alarmsOn(detector, curves))].map((text) => text.padStart(15))].join(''));
+    console.log(
+      [name.padEnd(26), ...[...cells, String(alarmsOn(detector, curves))].map((text) => text.padStart(15))].join(''),
+    );
   }
   console.log();
 }
@@ -76,7 +84,9 @@ for (const [name, curves] of Object.entries(heldOut)) {
   table(`held out, ${name}`, { 'all rules (k=5, × 1.1)': ours, ...BASELINES }, curves);
 }
 if (spiky) {
-  console.log('held out, the mixture of experts that spikes (2.94 at 2360, 3.41 at 3850 among medians of 2.65 and 2.46): alarms');
+  console.log(
+    'held out, the mixture of experts that spikes (2.94 at 2360, 3.41 at 3850 among medians of 2.65 and 2.46): alarms',
+  );
   for (const [name, detector] of Object.entries({ 'all rules (k=5, × 1.1)': ours, ...BASELINES })) {
     const at = detector(spiky);
     console.log(`${name.padEnd(26)}${String(at.length).padStart(5)}`);

@@ -41,7 +41,10 @@ function timed(name, run) {
 let monitor = createMonitor({ vocabSize: 152_064 });
 let detector = createDetector({ vocabSize: 152_064 });
 let opened = 0;
+/** Resident memory after a tenth of the lines, when everything is compiled, and at the end. */
+let rssAtTenth = 0;
 for (let start = 1; start <= COUNT; start += BLOCK) {
+  if (rssAtTenth === 0 && start > COUNT / 10) rssAtTenth = process.memoryUsage.rss();
   const lines = Array.from({ length: Math.min(BLOCK, COUNT - start + 1) }, (_, index) => logLine(start + index));
   const events = timed('parse', () => lines.map((line) => parseTrainingLine(line)));
   timed('observe', () => {
@@ -63,3 +66,7 @@ console.log(`parser alone            ${rate(spent.parse)}`);
 console.log(`rules alone             ${rate(spent.observe)}`);
 console.log(`parser, rules, incidents ${rate(spent.whole)}`);
 console.log(`${opened} incidents; state ${JSON.stringify(monitor).length.toLocaleString('en-US')} bytes of JSON`);
+const mib = (bytes) => (bytes / 2 ** 20).toFixed(0);
+console.log(
+  `resident memory: ${mib(rssAtTenth)} MiB after a tenth of the lines, ${mib(process.memoryUsage.rss())} MiB at the end`,
+);

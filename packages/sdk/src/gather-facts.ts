@@ -13,9 +13,11 @@ export interface GatheredFacts {
   readonly unreached: readonly string[];
 }
 
+type Platform = NonNullable<PlanFacts['platform']>;
+
 /**
- * What PAI says of the place where the run is to happen: the region, the free GPUs of its quota, or the size of its machine
- * type. `known` facts stay. A refusal or an outage costs the fact, never the plan.
+ * What PAI says of the place where the run is to happen: the region, the free GPUs and the network of its quota, or the size of
+ * its machine type, and where the datasets lie that it names. `known` facts stay. A refusal or an outage costs the fact, never the plan.
  */
 export async function gatherFacts(
   pai: PaiTransport,
@@ -39,17 +41,32 @@ export async function gatherFacts(
     quotaId !== undefined
       ? await attempt(() => quotaFacts(pai, quotaId, signal))
       : await attempt(() => machineFacts(pai, ecsSpec as string, signal));
-  const platform = { regionId: pai.regionId, ...place, ...known.platform };
+  const ids = [...spec.dataSources, spec.output].flatMap(({ datasetId }) => datasetId ?? []);
+  const datasets: NonNullable<Platform['datasets']> = [];
+  for (const datasetId of new Set(ids)) {
+    const found = await attempt(() => datasetPlace(pai, datasetId, signal));
+    if (found) datasets.push(found);
+  }
+  const places = datasets.length > 0 ? { datasets } : {};
+  const platform = { regionId: pai.regionId, ...place, ...places, ...known.platform };
   return { facts: { ...known, platform }, unreached };
 }
 
-type Platform = NonNullable<PlanFacts['platform']>;
-
 async function quotaFacts(pai: PaiTransport, quotaId: string, signal: AbortSignal | undefined): Promise<Platform> {
-  const { name, free, allocatable, allocated } = await new Quotas(pai).get(quotaId, { signal });
+  const { name, free, allocatable, allocated, vpcId } = await new Quotas(pai).get(quotaId, { signal });
   const which = name === undefined ? quotaId : `${quotaId} (${name})`;
   const source = `GetQuota ${which}: ${allocatable.gpus} GPUs allocatable, ${allocated.gpus} allocated`;
-  return { quotaGpus: free.gpus, source };
+  return omitUndefined({ quotaGpus: free.gpus, source, quotaVpcId: vpcId });
+}
+
+/** Where a dataset lies that the run names by its id alone. */
+async function datasetPlace(
+  pai: PaiTransport,
+  DatasetId: string,
+  signal: AbortSignal | undefined,
+): Promise<NonNullable<Platform['datasets']>[number]> {
+  const { Uri: uri, DataSourceType: sourceType } = await pai.call('GetDataset', { path: { DatasetId } }, { signal });
+  return omitUndefined({ datasetId: DatasetId, uri, sourceType });
 }
 
 /** PAI lists the machines of the two kinds apart. */

@@ -9,6 +9,9 @@ import { type WatchEvent, type WatchOptions, watchJob } from './monitor/watch-jo
 import { omitUndefined } from './omit-undefined.ts';
 import type { PaiTransport } from './pai-transport.ts';
 import { type Clock, pollUntil, systemClock } from './poll.ts';
+import type { RestartTruth } from './restart/restart-truth.ts';
+import { planJobResume, type RestartFacts, type ResumeFromOptions, readRestartTruth } from './restart/resume-job.ts';
+import type { ResumePlan } from './restart/resume-run.ts';
 import type { CptRunSpecInput } from './run-spec.ts';
 import type { Job } from './schemas.ts';
 import type { SubmitJournal } from './submit/journal.ts';
@@ -23,6 +26,8 @@ import {
   submitJob,
 } from './submit.ts';
 import { toJob } from './to-job.ts';
+import { submitToolJob, type ToolSubmitOptions } from './tool-jobs.ts';
+import type { ToolSpec } from './tool-spec.ts';
 import { asTrainingJobs, withTrainingJobs } from './training-jobs.ts';
 
 interface CallOptions {
@@ -86,12 +91,44 @@ export class Jobs {
     return submitJob(this.#submitter, spec, options);
   }
 
+  /** Runs one of our own programs on several pods beside the NAS, exactly once: see `submitToolJob`. */
+  submitTool(spec: ToolSpec, options: ToolSubmitOptions = {}): Promise<SubmittedJob> {
+    return submitToolJob(this.#submitter, spec, options);
+  }
+
   /**
    * Goes on with what an earlier process left in the journal: finds or creates the jobs, stops late duplicates. Run it at the
    * start of a service and from time to time; the period bounds how long a duplicate can live.
    */
   recover(journal: SubmitJournal, options: RecoverOptions & SubmitPatience = {}): Promise<RecoveredSubmission[]> {
     return recoverJobs(this.#submitter, journal, options);
+  }
+
+  /** What a restart of the job, made from `spec`, would keep and lose: see `restartTruth`. */
+  restartTruth(jobId: string, spec: CptRunSpecInput, facts: RestartFacts = {}): Promise<RestartTruth> {
+    return readRestartTruth(this.#pai, jobId, spec, facts);
+  }
+
+  /** The run that would continue the job, without submitting it: see `planJobResume`. */
+  planResume(jobId: string, spec: CptRunSpecInput, options: ResumeFromOptions = {}): Promise<ResumePlan> {
+    return planJobResume(this.#pai, jobId, spec, options);
+  }
+
+  /**
+   * Continues an ended job, made from `spec`, from its newest complete checkpoint; `resume.parts` of the answer say what that
+   * keeps. Without a `key` of yours it has one of its own, so that a job is continued from an iteration once, however often
+   * this is called. @throws What `planJobResume` and `submitJob` throw.
+   */
+  async resume(
+    jobId: string,
+    spec: CptRunSpecInput,
+    options: ResumeFromOptions & SubmitOptions = {},
+  ): Promise<SubmittedJob & { readonly resume: ResumePlan }> {
+    const resume = await this.planResume(jobId, spec, options);
+    const { key = `resume ${jobId} ${resume.checkpoint.iteration} ${resume.order}` } = options;
+    const { journal, force, facts, timeoutMs, timing, signal } = options;
+    const job = await this.submit(resume.spec, { key, journal, force, facts, timeoutMs, timing, signal });
+    return { ...job, resume };
   }
 
   async get(jobId: string, { signal }: CallOptions = {}): Promise<Job> {

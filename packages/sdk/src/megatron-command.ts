@@ -1,5 +1,6 @@
 import { MODELS, type ModelShape } from './models.ts';
 import { parallelOf } from './parallel-layout.ts';
+import { checkpointToLoad, resumeSteps } from './restart/resume-view.ts';
 import type { CptRunSpec } from './run-spec.ts';
 import { shellQuote } from './shell-quote.ts';
 
@@ -95,7 +96,7 @@ export function megatronCommand(spec: CptRunSpec): string {
   const gpus = `\${KUBERNETES_CONTAINER_RESOURCE_GPU:-\${NPROC_PER_NODE:-${spec.compute.gpusPerNode}}}`;
   return [
     `export KUBERNETES_CONTAINER_RESOURCE_GPU="${gpus}"`,
-    `cd "${folder}" && bash ${script} ${megatronArguments(spec).map(shellQuote).join(' ')}`,
+    `${resumeSteps(spec)}cd "${folder}" && bash ${script} ${megatronArguments(spec).map(shellQuote).join(' ')}`,
   ].join('\n');
 }
 
@@ -127,7 +128,7 @@ function launchArguments(spec: CptRunSpec): LaunchArguments {
     SAVE_INTERVAL: hyper.save_interval,
     DATASET_PATH: spec.data.train,
     VALID_DATASET_PATH: spec.data.validation ?? spec.data.train,
-    PRETRAIN_CHECKPOINT_PATH: spec.baseCheckpoint ?? 'none',
+    PRETRAIN_CHECKPOINT_PATH: checkpointToLoad(spec) ?? 'none',
     TRAIN_TOKENS: hyper.train_tokens,
     WARMUP_TOKENS: hyper.warmup_tokens,
     OUTPUT_BASEPATH: spec.output.mountPath.replace(/\/$/, ''),

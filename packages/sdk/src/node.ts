@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { InvalidInputError } from '@pai-cpt/core';
 import type { FolderView } from './folder.ts';
 
+export * from './restart/node.ts';
 export * from './submit/node.ts';
 
 /**

@@ -47,8 +47,14 @@ export function toPaiError(action: string, thrown: unknown, redact: (text: strin
   if (code === undefined) return thrown;
   const cause = new Error(redact(String(error.message ?? '')));
   cause.name = String(error.name ?? 'Error');
-  const { text, ...facts } = failure;
-  return new PaiError(code, redact(messageOf(action, code, failure)), omitUndefined({ action, ...facts }), { cause });
+  const { text, ...known } = failure;
+  // PAI's own words stand in these two as well, and a gateway may put anything there.
+  const told = {
+    paiCode: known.paiCode && redact(known.paiCode),
+    requestId: known.requestId && redact(known.requestId),
+  };
+  const details = omitUndefined({ action, ...known, ...told });
+  return new PaiError(code, redact(messageOf(action, code, failure)), details, { cause });
 }
 
 function readFailure(error: AcsFailure): Failure {

@@ -183,6 +183,18 @@ describe('failures and retries', () => {
     expect(await pai.call('GetJob', get)).toEqual({ connectTimeout: 900, readTimeout: 900 });
   });
 
+  it('ends a call of a client that never answers, though its read timeout never fires', async () => {
+    const silent: AcsTransport = { callApi: () => new Promise(() => {}) };
+    const pai = createPaiTransport({
+      ...{ regionId: 'cn-hangzhou', transport: silent, callTimeoutMs: 30 },
+      ...{ clock: manualClock(), retry: { maxAttempts: 2 } },
+    });
+    const error = await failureOf(pai.call('GetJob', get));
+    expect([error.code, error.details.attempts]).toEqual(['CPT_PAI_TIMEOUT', 2]);
+    expect(error.message).toContain('no answer within 30 ms');
+    expect((await failureOf(pai.call('CreateJob', create))).details.attempts).toBeUndefined();
+  });
+
   it('rejects with the reason of an abort at once, and frees the socket', async () => {
     const { pai, seen } = await connect([{ hang: true }]);
     const controller = new AbortController();

@@ -6,7 +6,7 @@ import { toPaiError } from './pai-errors.ts';
 import { DEFAULT_RETRY, type RetryPolicy, retryDelayMs } from './pai-retry.ts';
 import { PAI_OPERATIONS, type PaiAction, type PaiCalls, type PaiOperation, type PaiProduct } from './pai-wire.ts';
 import { type Clock, systemClock } from './poll.ts';
-import { createRedactor, type Redactor } from './redact.ts';
+import { createRedactor, type Redactor, secretsIn } from './redact.ts';
 import { guardSocket } from './socket-guard.ts';
 
 /**
@@ -52,6 +52,8 @@ export interface PaiTransportOptions {
   transport?: AcsTransport | Partial<Record<PaiProduct, AcsTransport>> | 'official';
   connectTimeoutMs?: number;
   readTimeoutMs?: number;
+  /** For one attempt as a whole, whatever trickles in and whichever client sends it; 60 s by default. */
+  callTimeoutMs?: number;
   retry?: Partial<RetryPolicy>;
   clock?: Clock;
   random?: () => number;
@@ -78,7 +80,8 @@ export interface PaiTransport {
 
 /** A transport to PAI's real API, or to whatever speaks it at `endpoint`. Nothing is connected or resolved yet. */
 export function createPaiTransport(options: PaiTransportOptions): PaiTransport {
-  const { connectTimeoutMs = 5000, readTimeoutMs = 30_000, clock = systemClock, random = Math.random } = options;
+  const { connectTimeoutMs = 5000, readTimeoutMs = 30_000, callTimeoutMs = 60_000 } = options;
+  const { clock = systemClock, random = Math.random } = options;
   const regionId = checkRegionId(options.regionId);
   const override = options.endpoint === undefined ? undefined : parseEndpoint(options.endpoint);
   const policy = { ...DEFAULT_RETRY, ...options.retry };
@@ -101,7 +104,10 @@ export function createPaiTransport(options: PaiTransportOptions): PaiTransport {
     // Both are the read timeout: see socket-guard.ts for what the client makes of `connectTimeout`.
     const runtime = { connectTimeout: readTimeoutMs, readTimeout: readTimeoutMs };
     const call = () => client.callApi(params, request, runtime);
-    const answer = await abandonOn(signal, guardSocket(call, { connectTimeoutMs, signal }));
+    redactor.learn(...secretsIn(input.body));
+    const answer = await within(callTimeoutMs, signal, (end) =>
+      abandonOn(end, guardSocket(call, { connectTimeoutMs, signal: end })),
+    );
     if (typeof answer.body === 'object' && answer.body !== null) return answer.body;
     throw new PaiError(
       'CPT_PAI_UNAVAILABLE',
@@ -263,9 +269,24 @@ function toQuery(query: Record<string, unknown>): Record<string, string> {
   );
 }
 
+/** A read timeout starts anew with every byte, and a client that is given may have none: so the whole attempt has an end. */
+async function within<T>(
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+  run: (end: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const reason = Object.assign(new Error(`no answer within ${timeoutMs} ms`), { name: 'RequestTimeoutError' });
+  const timer = setTimeout(() => late.abort(reason), timeoutMs);
+  try {
+    return await run(signal ? AbortSignal.any([signal, late.signal]) : late.signal);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** The promise's outcome, or the signal's reason as soon as it is aborted. */
-async function abandonOn<T>(signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
-  if (!signal) return promise;
+async function abandonOn<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
   let stop = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(signal.reason);

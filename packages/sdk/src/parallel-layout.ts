@@ -37,7 +37,8 @@ export function suggestParallel(
   return { tensorParallelSize: tensor, pipelineParallelSize: pipeline, contextParallelSize: 1 };
 }
 
-function fitsShape(
+/** True when heads, groups, feed-forward width and layers divide. */
+export function fitsShape(
   { heads, queryGroups, ffnHiddenSize, layers }: ModelShape,
   tensor: number,
   pipeline: number,

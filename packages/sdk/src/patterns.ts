@@ -33,6 +33,18 @@ export const MODEL_URI: TextForm = {
   expects: 'a folder on NAS or OSS, nas://<file system id>.<region>/<path> or oss://<bucket>.<endpoint>/<path>',
 };
 
+/** An argument of our own programs, which is quoted for the shell: any text of one line. */
+export const ARGUMENT: TextForm = {
+  pattern: '^[^\\u0000-\\u001f\\u007f]+$',
+  expects: 'text of one line',
+};
+
+/** A path for our own programs, also one with a pattern in it; it is quoted for the shell. */
+export const INPUT_PATH: TextForm = {
+  pattern: '^/[^\\u0000-\\u001f\\u007f]+$',
+  expects: 'an absolute path of one line, as the job sees it',
+};
+
 /** What a shell takes for a variable. */
 export const ENVIRONMENT_NAME: TextForm = {
   pattern: '^[A-Za-z_][A-Za-z0-9_]*$',
@@ -53,5 +65,8 @@ export const PLAIN_NAME: TextForm = {
 
 /** Every form above, by its pattern. */
 export const TEXT_FORMS: ReadonlyMap<string, TextForm> = new Map(
-  [SAFE_PATH, NAS_URI, STORAGE_URI, MODEL_URI, ENVIRONMENT_NAME, SERVICE_NAME, PLAIN_NAME].map((form) => [form.pattern, form]),
+  [SAFE_PATH, NAS_URI, STORAGE_URI, MODEL_URI, ENVIRONMENT_NAME, SERVICE_NAME, PLAIN_NAME].map((form) => [
+    form.pattern,
+    form,
+  ]),
 );

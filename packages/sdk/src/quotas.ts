@@ -22,6 +22,8 @@ export interface Quota {
   readonly status?: string;
   /** Masked by PAI, such as GU108. */
   readonly gpuType?: string;
+  /** Network that its jobs run in. */
+  readonly vpcId?: string;
   readonly allocatable: ResourceAmount;
   readonly allocated: ResourceAmount;
   /** What a job can be given now: allocatable less allocated. */
@@ -63,7 +65,7 @@ export class Quotas {
   }
 }
 
-function toQuota({ QuotaId, QuotaName, ResourceType, Status, QuotaDetails = {} }: WireQuota): Quota {
+function toQuota({ QuotaId, QuotaName, ResourceType, Status, QuotaDetails = {}, QuotaConfig }: WireQuota): Quota {
   const allocatable = toAmount(QuotaDetails.AllocatableQuota);
   const allocated = toAmount(QuotaDetails.AllocatedQuota);
   const left = (key: keyof ResourceAmount) => Math.max(0, allocatable[key] - allocated[key]);
@@ -73,6 +75,7 @@ function toQuota({ QuotaId, QuotaName, ResourceType, Status, QuotaDetails = {} }
     resourceType: ResourceType,
     status: Status,
     gpuType: QuotaDetails.AllocatableQuota?.GPUType || undefined,
+    vpcId: QuotaConfig?.UserVpc?.VpcId || undefined,
     allocatable,
     allocated,
     free: { gpus: left('gpus'), cpus: left('cpus'), memoryGiB: left('memoryGiB') },

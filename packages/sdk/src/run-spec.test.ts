@@ -2,7 +2,7 @@ import { CptError } from '@pai-cpt/core';
 import { describe, expect, it } from 'vitest';
 import { sample72B } from '../test/sample-specs.ts';
 import type { InputProblem } from './parse-input.ts';
-import { parseRunSpec } from './run-spec.ts';
+import { HyperParametersSchema, parseRunSpec } from './run-spec.ts';
 
 /** The problems that a specification is refused for. */
 function problemsOf(value: unknown): InputProblem[] {
@@ -18,7 +18,45 @@ function problemsOf(value: unknown): InputProblem[] {
 const changed = (change: Record<string, unknown>) => ({ ...structuredClone(sample72B), ...change });
 
 describe('defaults', () => {
-  it('are those of PAI-QuickStart', () => {
+  it('G8: are 4 nodes of 8 GPUs for a 72B model; another model’s are its caller’s to give', () => {
+    const compute = { quotaId: 'q' };
+    expect(parseRunSpec(changed({ compute })).compute).toMatchObject({ nodes: 4, gpusPerNode: 8, gpuMemoryGiB: 80 });
+    expect(parseRunSpec(changed({ compute: { ...compute, nodes: 8 } })).compute).toMatchObject({ nodes: 8 });
+    const small = problemsOf(changed({ model: 'qwen2-7b', compute }));
+    expect(small.map(({ pointer, message }) => `${pointer} ${message}`)).toEqual([
+      '/compute/nodes is missing',
+      '/compute/gpusPerNode is missing',
+    ]);
+  });
+
+  it('G9: each hyper-parameter has the type, the default and the meaning of the guide', () => {
+    // guide.md, G9. The words may go on, but they are there.
+    const table: [name: keyof typeof HyperParametersSchema.properties, value: unknown, type: string, words: string][] =
+      [
+        ['job_name', 'qwen2-72b-cpt', 'string', 'kind of training job'],
+        ['batch_size', 1, 'integer', 'samples per gpu and iteration (micro batch)'],
+        ['global_batch_size', 32, 'integer', 'samples over all gpus and iteration'],
+        ['learning_rate', 5e-5, 'number', 'peak learning rate'],
+        ['min_learning_rate', 5e-6, 'number', 'floor of the'],
+        ['sequence_length', 1024, 'integer', 'tokens per sample'],
+        ['pad_length', 128, 'integer', 'padding length of a sequence'],
+        ['save_interval', 1000, 'integer', 'iterations between checkpoints'],
+        ['train_tokens', 1638400, 'integer', 'tokens in all'],
+        ['warmup_tokens', 163840, 'integer', 'tokens of the warm-up'],
+      ];
+    expect(Object.keys(HyperParametersSchema.properties)).toEqual(table.map(([name]) => name));
+    for (const [name, value, type, words] of table) {
+      const property = HyperParametersSchema.properties[name] as unknown as {
+        type: string;
+        default: unknown;
+        description: string;
+      };
+      expect([name, property.type, property.default]).toEqual([name, type, value]);
+      expect(property.description.toLowerCase()).toContain(words);
+    }
+  });
+
+  it('G9: are those of PAI-QuickStart', () => {
     // The table of the guide, value by value.
     expect(parseRunSpec(sample72B).hyperParameters).toEqual({
       job_name: 'qwen2-72b-cpt',

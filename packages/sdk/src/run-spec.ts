@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { MODEL_NAMES } from './models.ts';
+import { MODEL_NAMES, MODELS } from './models.ts';
 import { type InputProblem, parseInput } from './parse-input.ts';
 import { ENVIRONMENT_NAME, NAS_URI, PLAIN_NAME, SAFE_PATH, STORAGE_URI } from './patterns.ts';
 import { checkQuickstart } from './routes/quickstart-input.ts';
@@ -23,7 +23,7 @@ export const HyperParametersSchema = Type.Object(
         default: 'qwen2-72b-cpt',
         minLength: 1,
         maxLength: 256,
-        description: 'Kind of training job; the display name of the job.',
+        description: 'Kind of training job; on QuickStart not to be changed. Here also the display name of the job.',
       }),
     ),
     batch_size: Type.Optional(count(1, 'Samples per GPU and iteration (micro batch).', { default: 1 })),
@@ -84,8 +84,8 @@ export const VpcSchema = Type.Object(
 
 const ComputeSchema = Type.Object(
   {
-    nodes: count(1, 'Pods, one on each node.', { maximum: 4096 }),
-    gpusPerNode: count(1, 'GPUs of each pod.', { maximum: 16 }),
+    nodes: Type.Optional(count(1, 'Pods, one on each node; 4 by default for a 72B model.', { maximum: 4096 })),
+    gpusPerNode: Type.Optional(count(1, 'GPUs of each pod; 8 by default for a 72B model.', { maximum: 16 })),
     gpuMemoryGiB: Type.Optional(count(1, 'Memory of one GPU.', { default: 80 })),
     ecsSpec: Type.Optional(Type.String({ minLength: 1, description: 'Instance type of the public pool.' })),
     quotaId: Type.Optional(Type.String({ minLength: 1, description: 'Resource quota, instead of ecsSpec.' })),
@@ -108,6 +108,28 @@ const QuickstartSchema = Type.Object(
     ),
   },
   { ...closed, title: 'Quickstart', description: 'Only with the route quickstart.' },
+);
+
+const ResumeSchema = Type.Object(
+  {
+    checkpoint: Type.String({
+      pattern: SAFE_PATH.pattern,
+      description: 'Folder of the earlier run’s checkpoints, as the job sees it; it holds iter_… folders.',
+    }),
+    iteration: count(1, 'Which of them to go on from.'),
+    order: Type.Optional(
+      Type.Enum(['continue', 'anew'], {
+        type: 'string',
+        description:
+          'continue, the default: iterations and samples go on after those of the checkpoint; anew: both begin again.',
+      }),
+    ),
+  },
+  {
+    ...closed,
+    title: 'Resume',
+    description: 'Goes on from a checkpoint of an earlier run; jobs.resume() fills it in.',
+  },
 );
 
 /** One continued pre-training run; also the body of the REST service's `POST /v1/jobs`. */
@@ -134,6 +156,7 @@ export const CptRunSpecSchema = Type.Object(
         description: 'Megatron checkpoint to start from, as the job sees it, in the same parallel division.',
       }),
     ),
+    resume: Type.Optional(ResumeSchema),
     dataSources: Type.Array(DataSourceSchema, { maxItems: 32, description: 'Folders to mount.' }),
     output: Type.Object(
       {
@@ -187,8 +210,12 @@ type Compute = Static<typeof ComputeSchema>;
 export type CptRunSpec = Omit<CptRunSpecInput, 'hyperParameters' | 'parallel' | 'compute'> & {
   hyperParameters: HyperParameters;
   parallel?: Parallel;
-  compute: Compute & { gpuMemoryGiB: number };
+  compute: Compute & { nodes: number; gpusPerNode: number; gpuMemoryGiB: number };
 };
+
+/** What PAI's guide runs a 72B model on. */
+const GUIDE_COMPUTE = { nodes: 4, gpusPerNode: 8 } as const;
+const hasGuideCompute = (model: CptRunSpec['model']): boolean => MODELS[model].size === '72B';
 
 /**
  * The run that `value` describes, with defaults filled in.
@@ -196,7 +223,8 @@ export type CptRunSpec = Omit<CptRunSpecInput, 'hyperParameters' | 'parallel' | 
  * nearest known name; `details.errors` lists every problem.
  */
 export function parseRunSpec(value: unknown): CptRunSpec {
-  return parseInput(CptRunSpecSchema, value, 'run specification', crossCheck) as CptRunSpec;
+  const spec = parseInput(CptRunSpecSchema, value, 'run specification', crossCheck) as CptRunSpec;
+  return hasGuideCompute(spec.model) ? { ...spec, compute: { ...GUIDE_COMPUTE, ...spec.compute } } : spec;
 }
 
 function crossCheck(spec: CptRunSpecInput): InputProblem[] {
@@ -218,6 +246,9 @@ function crossCheck(spec: CptRunSpecInput): InputProblem[] {
     owners.set(path, pointer);
   }
 
+  for (const name of ['nodes', 'gpusPerNode'] as const) {
+    if (spec.compute[name] === undefined && !hasGuideCompute(spec.model)) report(`/compute/${name}`, 'is missing');
+  }
   const { ecsSpec, quotaId } = spec.compute;
   if ((ecsSpec === undefined) === (quotaId === undefined)) {
     const what = ecsSpec === undefined ? 'neither ecsSpec nor' : 'both ecsSpec and';
@@ -232,6 +263,9 @@ function crossCheck(spec: CptRunSpecInput): InputProblem[] {
   for (const name of ['train', 'validation'] as const) {
     const file = /\.(bin|idx)$/.exec(spec.data[name] ?? '');
     if (file) report(`/data/${name}`, `ends in ${file[0]}; give the prefix that dataset.bin and dataset.idx share`);
+  }
+  if (spec.route === 'quickstart' && spec.resume !== undefined) {
+    report('/resume', 'is only for the route "dlc"; QuickStart’s algorithm decides itself what it loads');
   }
   if (spec.route === 'quickstart') problems.push(...checkQuickstart(spec));
   else {

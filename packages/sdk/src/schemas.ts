@@ -171,6 +171,48 @@ export const FindingSchema = Type.Object(
 /** See `FindingSchema`. */
 export type Finding = Static<typeof FindingSchema>;
 
+const gib = (description: string) => Type.Number({ description: `${description}, in GiB.` });
+
+/** Memory of the GPUs of one pipeline stage. */
+export const StageMemorySchema = Type.Object(
+  {
+    stage: Type.Integer({ description: 'From 0.' }),
+    firstRank: Type.Integer({ description: 'First of its ranks.' }),
+    lastRank: Type.Integer({ description: 'Last of its ranks.' }),
+    statesGiB: gib('Weights, gradients and optimizer'),
+    activationsGiB: gib('Activations in flight'),
+    logitsGiB: gib('Logits'),
+    overheadGiB: gib('CUDA and NCCL'),
+    totalGiB: gib('All of them'),
+  },
+  { title: 'StageMemory' },
+);
+/** See `StageMemorySchema`. */
+export type StageMemory = Static<typeof StageMemorySchema>;
+
+/** One way to divide the model over the run's GPUs. */
+export const LayoutSchema = Type.Object(
+  {
+    tensorParallelSize: Type.Integer(),
+    pipelineParallelSize: Type.Integer(),
+    contextParallelSize: Type.Integer(),
+    dataParallelSize: Type.Integer({ description: 'Replicas of the model.' }),
+    microBatches: Type.Integer({ description: 'Of a replica in an iteration.' }),
+    statesGiB: gib('Weights, gradients and optimizer of the fullest GPU, the optimizer divided over the replicas'),
+    wholeStatesGiB: gib('The same without a distributed optimizer'),
+    activationsGiB: gib('Activations of the fullest GPU'),
+    totalGiB: gib('All of the fullest GPU, CUDA and NCCL included'),
+    bubble: Type.Number({ description: 'Share of the time that stages wait for each other.' }),
+    verdict: Type.Enum(['fits', 'tight', 'uneven-batch', 'does-not-fit'], { type: 'string' }),
+    isChosen: Type.Boolean({ description: 'True for the one of the run.' }),
+  },
+  { title: 'Layout' },
+);
+/** See `LayoutSchema`. */
+export type Layout = Static<typeof LayoutSchema>;
+
+const seconds = (description: string) => Type.Number({ description: `${description}, in seconds.` });
+
 /** A run, computed before it is submitted. */
 export const PlanSchema = Type.Object(
   {
@@ -182,6 +224,22 @@ export const PlanSchema = Type.Object(
       Type.Number({ description: 'Passes over the training part of the dataset, when it is known.' }),
     ),
     saves: Type.Integer({ description: 'Checkpoints, the one at the end included.' }),
+    saveInterval: Type.Integer({ description: 'Iterations between two of them.' }),
+    gpus: Type.Integer({ description: 'GPUs of the run.' }),
+    gpuMemoryGiB: Type.Integer({ description: 'Memory of each.' }),
+    memory: Type.Array(StageMemorySchema, {
+      description: 'Of each pipeline stage; empty for a division that is none.',
+    }),
+    layouts: Type.Array(LayoutSchema, { description: 'The division of the run among those it could have.' }),
+    duration: Type.Object(
+      {
+        startSeconds: seconds('Image, start and loading'),
+        trainingSeconds: seconds('All iterations'),
+        savingSeconds: seconds('All checkpoints'),
+        totalSeconds: seconds('From Running to the end'),
+      },
+      { description: 'An estimate, without the queue.' },
+    ),
     isBlocked: Type.Boolean({ description: 'True when a finding blocks the run.' }),
     findings: Type.Array(FindingSchema),
   },

@@ -16,6 +16,9 @@ export function serviceEndpoint(url: string, token: string): ServiceEndpoint {
   return Object.defineProperty(endpoint, 'token', { value: token, enumerable: false }) as ServiceEndpoint;
 }
 
+/** For calls that cost a service no work. */
+export const GATEWAY_TIMEOUT_MS = 10_000;
+
 /** One call of a service. */
 export interface GatewayRequest {
   /** Below the endpoint's URL, such as `/v1/models`. */
@@ -58,6 +61,14 @@ export async function callGateway(
     const why = timeout.aborted ? `no answer within ${timeoutMs} ms` : reasonOf(error);
     throw new PaiError(code, `${url}: ${hide(why, endpoint.token)}`, {}, { cause: error });
   }
+}
+
+/** The model that a service lists first. @throws PaiError as `callGateway` does, `CPT_PAI_UNAVAILABLE` when it lists none. */
+export async function firstModel(endpoint: ServiceEndpoint, signal?: AbortSignal): Promise<string> {
+  const { data } = await callGateway(endpoint, { path: '/v1/models', timeoutMs: GATEWAY_TIMEOUT_MS, signal });
+  const [first] = Array.isArray(data) ? (data as { id?: unknown }[]) : [];
+  if (typeof first?.id === 'string') return first.id;
+  throw new PaiError('CPT_PAI_UNAVAILABLE', `${endpoint.url}/v1/models: lists no model`);
 }
 
 function parseObject(url: string, status: number, text: string): Record<string, unknown> {

@@ -33,11 +33,19 @@ export const SERVICE_OPERATIONS = {
   UpdateServiceAutoScaler: eas('PUT', `${SERVICE}/autoscaler`),
   DescribeServiceAutoScaler: eas('GET', `${SERVICE}/autoscaler`),
   DeleteServiceAutoScaler: eas('DELETE', `${SERVICE}/autoscaler`),
+  DescribeMachineSpec: eas('GET', '/public/instance_types'),
+  DescribeGroup: eas('GET', '/groups/{ClusterId}/{GroupName}'),
+  UpdateGroup: eas('PUT', '/groups/{ClusterId}/{GroupName}'),
 } as const satisfies Record<string, PaiOperation>;
 
 interface ServicePath {
   ClusterId: string;
   ServiceName: string;
+}
+
+interface GroupPath {
+  ClusterId: string;
+  GroupName: string;
 }
 
 /** An operation on one service. */
@@ -116,10 +124,43 @@ export interface ServiceCalls {
   UpdateServiceAutoScaler: OnService<undefined, WireAutoScaler, Done>;
   DescribeServiceAutoScaler: AskService<undefined, Record<string, unknown>>;
   DeleteServiceAutoScaler: AskService<undefined, Done>;
+  DescribeMachineSpec: {
+    path?: undefined;
+    /** Several types are joined with commas. */
+    query: { InstanceTypes: string };
+    body?: undefined;
+    answer: { InstanceMetas?: WireMachine[] };
+  };
+  DescribeGroup: { path: GroupPath; query?: undefined; body?: undefined; answer: WireServiceGroup };
+  UpdateGroup: { path: GroupPath; query?: undefined; body: { TrafficMode: 'auto' | 'customized' }; answer: Done };
 }
 
 /** `grouping` takes its share of the group's traffic, `standalone` none of it: only calls of its own address. */
 export type TrafficState = 'standalone' | 'grouping';
+
+/** An instance type; memory in GiB, that of GPUs of one of them. */
+export interface WireMachine {
+  InstanceType: string;
+  CPU?: number;
+  Memory?: number;
+  GPU?: string;
+  GPUAmount?: number;
+  GPUMemory?: number;
+  StockStatus?: string;
+  IsAvailable?: boolean;
+  [field: string]: unknown;
+}
+
+/** A group of services behind one address. */
+export interface WireServiceGroup {
+  Name: string;
+  InternetEndpoint?: string;
+  IntranetEndpoint?: string;
+  AccessToken?: string;
+  /** By `auto` each service gets traffic by its instances, and its weight counts for nothing; by `customized` by its weight. */
+  TrafficMode?: string;
+  [field: string]: unknown;
+}
 
 /** The body of an auto scaler, in EAS's lower-case names. */
 export interface WireAutoScaler {

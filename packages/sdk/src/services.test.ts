@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { CptError } from '@pai-cpt/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { manualClock, paiError, type Script, scriptedPai } from '../test/scripted-pai.ts';
-import type { WireService } from './pai-wire.ts';
+import type { WireService } from './service-wire.ts';
 import { Services } from './services.ts';
 
 const TOKEN = 'canary-token-MzJiMDVj';
@@ -64,14 +64,14 @@ describe('the control plane', () => {
     const spec = {
       ...{ name: 'qwen2_cpt', checkpoint: { uri: 'nas://fs1.cn-hangzhou/m' }, image: 'vllm:1', instanceType: 'ecs.a' },
     };
-    expect(await services.deploy(spec)).toEqual({
+    expect(await services.deploy(spec, { isUnverified: true })).toEqual({
       ...{ name: 'qwen2_cpt', serviceId: 'eas-1', phase: 'pending', status: 'Creating' },
     });
     expect(pai.calls[0]?.input).toMatchObject({
       query: { WorkspaceId: '268' },
       body: { metadata: { workspace_id: '268' } },
     });
-    await expect(services.deploy({ ...spec, name: 'Bad' })).rejects.toMatchObject({ code: 'CPT_INPUT_INVALID' });
+    await expect(services.deploy({ ...spec, name: 'Bad' }, {})).rejects.toMatchObject({ code: 'CPT_INPUT_INVALID' });
   });
 
   it('gives a service in its own words and without its token', async () => {

@@ -1,12 +1,28 @@
-import { PaiError } from '@pai-cpt/core';
-import { omitUndefined } from './omit-undefined.ts';
-import type { PaiTransport } from './pai-transport.ts';
-import type { WireService } from './pai-wire.ts';
+import { InvalidInputError } from '@pai-cpt/core';
+import type { PaiInput, PaiTransport } from './pai-transport.ts';
+import type { PaiCalls } from './pai-wire.ts';
 import { type Clock, pollUntil, systemClock } from './poll.ts';
+import { type GateReport, runGate } from './prompt-gate.ts';
+import type { GoldenPrompt } from './prompt-gate-prompts.ts';
 import type { Service } from './schemas.ts';
-import { callGateway, type ServiceEndpoint, serviceEndpoint } from './service-gateway.ts';
-import { parseServiceSpec, type ServiceSpecInput, toServiceJson } from './service-spec.ts';
-import { servicePhaseOf } from './service-status.ts';
+import { type RollOutOptions, type RollOutReport, rollOut } from './service-canary.ts';
+import { type Completion, type CompletionRequest, completePrompt } from './service-completion.ts';
+import { type DeployOptions, deployService } from './service-deploy.ts';
+import { callGateway, GATEWAY_TIMEOUT_MS, type ServiceEndpoint } from './service-gateway.ts';
+import {
+  listEvents,
+  listInstances,
+  listServices,
+  readLogs,
+  type ServiceEvent,
+  type ServiceInstance,
+  type ServiceLogOptions,
+  type TimeRange,
+} from './service-lists.ts';
+import { type AutoScaler, readAutoScaler, toWireAutoScaler } from './service-scaler.ts';
+import type { ServiceSpecInput } from './service-spec.ts';
+import { endpointOf, groupEndpointOf, serviceFailed, toService } from './service-view.ts';
+import type { SERVICE_OPERATIONS, WireService } from './service-wire.ts';
 
 interface CallOptions {
   signal?: AbortSignal | undefined;
@@ -19,29 +35,21 @@ export interface WaitForServiceOptions extends CallOptions {
   clock?: Clock | undefined;
 }
 
-/** A prompt for a service with the completions API of OpenAI, which vLLM has. */
-export interface CompletionRequest extends CallOptions {
-  prompt: string;
-  maxTokens?: number;
-  temperature?: number;
-  topP?: number;
-  stop?: string[];
-  seed?: number;
-  /** By default the model that the service lists first. */
-  model?: string;
-  timeoutMs?: number;
+/** How to ask the golden prompts. */
+export interface GateOptions extends CallOptions {
+  /** Another service, which perplexities are held against. */
+  reference?: string | undefined;
+  /** For each prompt; by default two minutes. */
+  timeoutMs?: number | undefined;
+  clock?: Clock | undefined;
 }
 
-/** What the model went on with. */
-export interface Completion {
-  model: string;
-  choices: { index: number; text: string; finishReason?: string }[];
-  usage?: { promptTokens: number; completionTokens: number };
-}
+type OnServiceAction = Exclude<
+  keyof typeof SERVICE_OPERATIONS,
+  'CreateService' | 'ListServices' | 'DescribeMachineSpec' | 'DescribeGroup' | 'UpdateGroup'
+>;
 
-const PAGE_SIZE = 100;
-const GATEWAY_TIMEOUT_MS = 10_000;
-const COMPLETION_TIMEOUT_MS = 120_000;
+const PROMPT_TIMEOUT_MS = 120_000;
 
 /** The services of a region on PAI EAS. */
 export class Services {
@@ -54,21 +62,12 @@ export class Services {
   }
 
   /**
-   * Creates the service; it does not run yet: see `wait`. A create whose answer is lost is not repeated.
-   * @throws InvalidInputError `CPT_INPUT_INVALID`. PaiError `CPT_PAI_REJECTED` for a name that is taken.
+   * Creates the service; it does not run yet: see `wait`. A create whose answer is lost is not repeated: it is looked for.
+   * @throws InvalidInputError `CPT_INPUT_INVALID`, `CPT_INPUT_UNVERIFIED` and `CPT_INPUT_CHECKPOINT_MISSING` for a checkpoint
+   * that is not proven. PaiError `CPT_PAI_REJECTED` for a name that is taken.
    */
-  async deploy(spec: ServiceSpecInput, { signal }: CallOptions = {}): Promise<Service> {
-    const parsed = parseServiceSpec(spec);
-    const workspaceId = parsed.workspaceId ?? this.#workspaceId;
-    const query = omitUndefined({ WorkspaceId: workspaceId });
-    const { ServiceName, ServiceId, Status } = await this.#pai.call(
-      'CreateService',
-      { query, body: toServiceJson(parsed, workspaceId) },
-      { signal },
-    );
-    return toService(
-      omitUndefined({ ServiceName: ServiceName ?? parsed.name, ServiceId, Status: Status ?? 'Creating' }),
-    );
+  deploy(spec: ServiceSpecInput, options: DeployOptions): Promise<Service> {
+    return deployService(this.#pai, spec, this.#workspaceId, options);
   }
 
   async get(name: string, { signal }: CallOptions = {}): Promise<Service> {
@@ -76,23 +75,8 @@ export class Services {
   }
 
   /** Every service, page by page as it is read on. */
-  async *list({ filter, signal }: CallOptions & { filter?: string } = {}): AsyncGenerator<Service, void, undefined> {
-    const seen = new Set<string>();
-    for (let page = 1; ; page++) {
-      const query = omitUndefined({
-        Filter: filter,
-        WorkspaceId: this.#workspaceId,
-        PageNumber: page,
-        PageSize: PAGE_SIZE,
-      });
-      const { Services: services = [], TotalCount } = await this.#pai.call('ListServices', { query }, { signal });
-      for (const service of services) {
-        if (seen.has(service.ServiceName)) continue; // one that moved to this page while it was listed
-        seen.add(service.ServiceName);
-        yield toService(service);
-      }
-      if (services.length === 0 || page * PAGE_SIZE >= TotalCount) return;
-    }
+  list(options: CallOptions & { filter?: string } = {}): AsyncGenerator<Service, void, undefined> {
+    return listServices(this.#pai, this.#workspaceId, options);
   }
 
   /**
@@ -104,19 +88,14 @@ export class Services {
     const read = async (): Promise<{ service: Service; isAnswering: boolean }> => {
       const wire = await this.#describe(name, signal);
       const service = toService(wire);
-      if (service.phase === 'failed' || service.phase === 'stopped') throw failed(service);
+      if (service.phase === 'failed' || service.phase === 'stopped') throw serviceFailed(service);
       if (service.status !== 'Running') return { service, isAnswering: false };
       await callGateway(endpointOf(wire), { path: '/v1/models', timeoutMs: GATEWAY_TIMEOUT_MS, signal });
       return { service, isAnswering: true };
     };
     const what = `an answer of service ${name}`;
-    const { service } = await pollUntil(read, ({ isAnswering }) => isAnswering, {
-      what,
-      timeoutMs,
-      pollMs,
-      signal,
-      clock,
-    });
+    const waiting = { what, timeoutMs, pollMs, signal, clock };
+    const { service } = await pollUntil(read, ({ isAnswering }) => isAnswering, waiting);
     return service;
   }
 
@@ -125,100 +104,162 @@ export class Services {
     return endpointOf(await this.#describe(name, signal));
   }
 
+  /** Where a group of services answers, each call with one of them by their weights, and its token. */
+  async groupEndpoint(group: string, { signal }: CallOptions = {}): Promise<ServiceEndpoint> {
+    const path = { ClusterId: this.#pai.regionId, GroupName: group };
+    return groupEndpointOf(group, await this.#pai.call('DescribeGroup', { path }, { signal }));
+  }
+
   /** Completes a prompt. @throws PaiError as `callGateway` does. */
   async complete(name: string, request: CompletionRequest): Promise<Completion> {
-    const { prompt, maxTokens, temperature, topP, stop, seed, signal, timeoutMs = COMPLETION_TIMEOUT_MS } = request;
+    return completePrompt(await this.endpoint(name, { signal: request.signal }), request);
+  }
+
+  /** Asks the service the golden prompts, at its own address. What does not hold is in the report and not thrown. */
+  async gate(name: string, prompts: readonly GoldenPrompt[], options: GateOptions = {}): Promise<GateReport> {
+    const { reference, timeoutMs = PROMPT_TIMEOUT_MS, clock = systemClock, signal } = options;
     const endpoint = await this.endpoint(name, { signal });
-    const model = request.model ?? (await firstModel(endpoint, signal));
-    const body = omitUndefined({ model, prompt, max_tokens: maxTokens, temperature, top_p: topP, stop, seed });
-    return toCompletion(model, await callGateway(endpoint, { path: '/v1/completions', body, timeoutMs, signal }));
+    const other = reference === undefined ? undefined : await this.endpoint(reference, { signal });
+    return runGate(prompts, { endpoint, reference: other, timeoutMs, clock, signal });
+  }
+
+  /**
+   * Gates a service and then gives it the traffic of its group step by step, watching it; at the first thing wrong the traffic is
+   * put back where it was. The service before is never stopped or deleted.
+   * @throws PaiError `CPT_PAI_GATE_FAILED`, `CPT_PAI_CANARY_FAILED`, `CPT_PAI_NO_WAY_BACK`, each with its `report` in the details.
+   */
+  rollOut(name: string, options: RollOutOptions): Promise<RollOutReport> {
+    return rollOut(this, name, options);
+  }
+
+  /** Gives the service a share of its group's traffic, against the other weights; with 0 it gets none. */
+  async release(name: string, weight: number, { signal }: CallOptions = {}): Promise<void> {
+    if (!Number.isInteger(weight) || weight < 0 || weight > 1000) {
+      throw new InvalidInputError('CPT_INPUT_INVALID', `the weight of ${name} is ${weight}; give 0 to 1000`);
+    }
+    const TrafficState = weight === 0 ? 'standalone' : 'grouping';
+    await this.#on('ReleaseService', name, { body: { Weight: weight, TrafficState } }, signal);
+  }
+
+  /** Lets the weights decide, not the numbers of instances, which is what a group does by default. */
+  async splitByWeight(group: string, { signal }: CallOptions = {}): Promise<void> {
+    const path = { ClusterId: this.#pai.regionId, GroupName: group };
+    await this.#pai.call('UpdateGroup', { path, body: { TrafficMode: 'customized' } }, { signal });
+  }
+
+  /** Gives the service all traffic of its group. The others go on running beside it, without traffic. */
+  async promote(name: string, options: CallOptions = {}): Promise<void> {
+    const { group } = await this.get(name, options);
+    if (group === undefined) {
+      throw new InvalidInputError('CPT_INPUT_INVALID', `${name} is in no group, so it has all of its traffic already`);
+    }
+    await this.splitByWeight(group, options);
+    await this.release(name, 100, options);
+    for await (const other of this.list(options)) {
+      if (other.group === group && other.name !== name) await this.release(other.name, 0, options);
+    }
+  }
+
+  /**
+   * Puts an earlier version of the service's configuration in place, by default the one before; the version now there serves until
+   * the earlier one is ready.
+   * @throws InvalidInputError `CPT_INPUT_INVALID` when there is none before.
+   */
+  async rollback(name: string, { version, signal }: CallOptions & { version?: number } = {}): Promise<number> {
+    const current = (await this.get(name, { signal })).version ?? 1;
+    const Version = version ?? current - 1;
+    if (Version < 1) {
+      throw new InvalidInputError('CPT_INPUT_INVALID', `${name} has version ${current} and none before it`);
+    }
+    await this.#on('UpdateServiceVersion', name, { body: { Version } }, signal);
+    return Version;
+  }
+
+  /** Changes the service JSON, which makes a new version: `merge` keeps what is not named, `replace` does not. */
+  async update(
+    name: string,
+    config: Record<string, unknown>,
+    { how = 'merge', signal }: CallOptions & { how?: 'merge' | 'replace' } = {},
+  ): Promise<void> {
+    await this.#on('UpdateService', name, { query: { UpdateType: how }, body: config }, signal);
+  }
+
+  /** Sets how many instances run. */
+  async scale(name: string, instances: number, { signal }: CallOptions = {}): Promise<void> {
+    if (!Number.isInteger(instances) || instances < 0) {
+      throw new InvalidInputError('CPT_INPUT_INVALID', `${instances} instances; give a whole number from 0`);
+    }
+    await this.#on('ScaleService', name, { body: { Instance: instances } }, signal);
+  }
+
+  /** Lets EAS set the number of instances; a scaler that is there is replaced. */
+  async autoscale(name: string, scaler: AutoScaler, { signal }: CallOptions = {}): Promise<void> {
+    const body = toWireAutoScaler(scaler);
+    const isThere = (await this.autoscaler(name, { signal })) !== undefined;
+    await this.#on(isThere ? 'UpdateServiceAutoScaler' : 'CreateServiceAutoScaler', name, { body }, signal);
+  }
+
+  /** The scaler of the service; undefined when it has none. */
+  autoscaler(name: string, { signal }: CallOptions = {}): Promise<AutoScaler | undefined> {
+    return readAutoScaler(() => this.#on('DescribeServiceAutoScaler', name, {}, signal));
+  }
+
+  /** Takes the scaler away; the instances stay as they are. */
+  async deleteAutoscaler(name: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#on('DeleteServiceAutoScaler', name, {}, signal);
+  }
+
+  /** The lines that the instances wrote, oldest first, page by page. */
+  logs(name: string, options: ServiceLogOptions = {}): AsyncGenerator<string, void, undefined> {
+    return readLogs(this.#pai, this.#path(name), options);
+  }
+
+  /** What happened to the service, as EAS lists it; by default in the last seven days. */
+  events(
+    name: string,
+    options: TimeRange & { type?: 'Normal' | 'Warning' } = {},
+  ): AsyncGenerator<ServiceEvent, void, undefined> {
+    return listEvents(this.#pai, this.#path(name), options);
+  }
+
+  /** The containers of the service. */
+  instances(name: string, options: CallOptions = {}): AsyncGenerator<ServiceInstance, void, undefined> {
+    return listInstances(this.#pai, this.#path(name), options);
   }
 
   /** Starts a stopped service. */
   async start(name: string, { signal }: CallOptions = {}): Promise<void> {
-    await this.#pai.call('StartService', { path: this.#path(name) }, { signal });
+    await this.#on('StartService', name, {}, signal);
   }
 
   /** Stops a service; it keeps its name and its configuration, and costs nothing. */
   async stop(name: string, { signal }: CallOptions = {}): Promise<void> {
-    await this.#pai.call('StopService', { path: this.#path(name) }, { signal });
+    await this.#on('StopService', name, {}, signal);
+  }
+
+  /** Starts the instances anew. */
+  async restart(name: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#on('RestartService', name, {}, signal);
   }
 
   async delete(name: string, { signal }: CallOptions = {}): Promise<void> {
-    await this.#pai.call('DeleteService', { path: this.#path(name) }, { signal });
+    await this.#on('DeleteService', name, {}, signal);
   }
 
   #describe(name: string, signal?: AbortSignal): Promise<WireService> {
-    return this.#pai.call('DescribeService', { path: this.#path(name) }, { signal });
+    return this.#on('DescribeService', name, {}, signal);
+  }
+
+  #on<Action extends OnServiceAction>(
+    action: Action,
+    name: string,
+    input: Omit<PaiInput<Action>, 'path'>,
+    signal?: AbortSignal,
+  ): Promise<PaiCalls[Action]['answer']> {
+    return this.#pai.call(action, { path: this.#path(name), ...input } as PaiInput<Action>, { signal });
   }
 
   #path(name: string): { ClusterId: string; ServiceName: string } {
     return { ClusterId: this.#pai.regionId, ServiceName: name };
   }
-}
-
-/** A service in our words, without its access token. */
-export function toService(wire: WireService): Service {
-  return omitUndefined({
-    name: wire.ServiceName,
-    serviceId: wire.ServiceId || undefined,
-    phase: servicePhaseOf(wire.Status),
-    status: wire.Status,
-    reason: wire.Reason || undefined,
-    message: wire.Message || undefined,
-    url: urlOf(wire),
-    image: wire.Image || undefined,
-    runningInstances: wire.RunningInstance,
-    instances: wire.TotalInstance,
-    workspaceId: wire.WorkspaceId || undefined,
-    createdAt: wire.CreateTime || undefined,
-    updatedAt: wire.UpdateTime || undefined,
-  });
-}
-
-const urlOf = (wire: WireService): string | undefined =>
-  (wire.InternetEndpoint || wire.IntranetEndpoint || undefined)?.replace(/\/+$/, '');
-
-function endpointOf(wire: WireService): ServiceEndpoint {
-  const url = urlOf(wire);
-  if (url) return serviceEndpoint(url, wire.AccessToken ?? '');
-  throw new PaiError(
-    'CPT_PAI_UNAVAILABLE',
-    `service ${wire.ServiceName} is ${wire.Status} and has no endpoint yet; wait for it first`,
-  );
-}
-
-function failed(service: Service): PaiError {
-  const why = [service.reason, service.message].filter(Boolean).join(': ');
-  return new PaiError(
-    'CPT_PAI_SERVICE_FAILED',
-    `service ${service.name} is ${service.status}${why ? `: ${why}` : ''}; its events in the console say more`,
-    { status: service.status },
-  );
-}
-
-async function firstModel(endpoint: ServiceEndpoint, signal?: AbortSignal): Promise<string> {
-  const { data } = await callGateway(endpoint, { path: '/v1/models', timeoutMs: GATEWAY_TIMEOUT_MS, signal });
-  const [first] = Array.isArray(data) ? (data as { id?: unknown }[]) : [];
-  if (typeof first?.id === 'string') return first.id;
-  throw new PaiError('CPT_PAI_UNAVAILABLE', `${endpoint.url}/v1/models: lists no model`);
-}
-
-function toCompletion(model: string, body: Record<string, unknown>): Completion {
-  const choices = (Array.isArray(body.choices) ? body.choices : []) as Record<string, unknown>[];
-  const usage = body.usage as Record<string, unknown> | undefined;
-  return omitUndefined({
-    model: typeof body.model === 'string' ? body.model : model,
-    choices: choices.map((choice, index) =>
-      omitUndefined({
-        index: typeof choice.index === 'number' ? choice.index : index,
-        text: String(choice.text ?? ''),
-        finishReason: typeof choice.finish_reason === 'string' ? choice.finish_reason : undefined,
-      }),
-    ),
-    usage: usage && {
-      promptTokens: Number(usage.prompt_tokens ?? 0),
-      completionTokens: Number(usage.completion_tokens ?? 0),
-    },
-  });
 }

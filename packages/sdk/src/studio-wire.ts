@@ -220,5 +220,6 @@ export interface WireQuota {
   ResourceType?: string;
   Status?: string;
   QuotaDetails?: { AllocatableQuota?: WireResourceAmount; AllocatedQuota?: WireResourceAmount };
+  QuotaConfig?: { UserVpc?: { VpcId?: string } };
   [field: string]: unknown;
 }

@@ -75,19 +75,36 @@ const TIMEOUT_MS = 15 * 60_000;
 export async function submitJob(
   submitter: Submitter,
   value: CptRunSpecInput,
-  { key, journal = submitter.journal, force = false, facts = {}, ...patience }: SubmitOptions = {},
+  { force = false, facts = {}, ...options }: SubmitOptions = {},
 ): Promise<SubmittedJob> {
-  if (key !== undefined && !/^[\x20-\x7e]{1,255}$/.test(key)) {
-    throw new InvalidInputError('CPT_INPUT_INVALID', 'key: give 1 to 255 printable ASCII characters', { field: 'key' });
-  }
+  requireKey(options.key);
   const spec = parseRunSpec(value);
   const { isBlocked, findings } = planRun(spec, facts);
   const blocking = findings.filter(({ level }) => level === 'block');
   if (isBlocked && !force) throw planBlocked(blocking);
-  const unmarked = await toJobBody(submitter.pai, spec, submitter.workspaceId, { signal: patience.signal });
+  const body = await toJobBody(submitter.pai, spec, submitter.workspaceId, { signal: options.signal });
+  const forced = blocking.map(({ check }) => check);
+  return submitBody(submitter, { body, forced, withheld: Object.keys(spec.environment ?? {}) }, options);
+}
+
+/** A job to submit, before it is marked. */
+export interface UnmarkedJob {
+  readonly body: WireCreateJob;
+  /** Checks that blocked its plan and were overruled. */
+  readonly forced: readonly string[];
+  /** Names of the environment variables whose values the journal must not hold. */
+  readonly withheld: readonly string[];
+}
+
+/** Makes sure that the job of `unmarked` exists, once. @throws What `submitJob` throws, but for the plan. */
+export async function submitBody(
+  submitter: Submitter,
+  { body: unmarked, forced, withheld }: UnmarkedJob,
+  { key, journal = submitter.journal, ...patience }: Omit<SubmitOptions, 'force' | 'facts'> = {},
+): Promise<SubmittedJob> {
+  requireKey(key);
   const intentId = key === undefined ? randomBytes(16).toString('hex') : intentIdOf(key);
   const digest = digestOf(unmarked, submitter.target, key ?? intentId);
-  const forced = blocking.map(({ check }) => check);
   const body = markJob(unmarked, { intentId, digest, forced });
   checkJobSize(body);
 
@@ -100,9 +117,7 @@ export async function submitJob(
     const { intent } = state;
     const isSame = intent?.digest === digest;
     if (intent && !isSame && !isUnspent(state)) throw keyReused(intent);
-    const wanted = isSame
-      ? intent
-      : toIntent({ intentId, key, digest, forced }, body, Object.keys(spec.environment ?? {}), submitter);
+    const wanted = isSame ? intent : toIntent({ intentId, key, digest, forced }, body, withheld, submitter);
     const submission = open(wanted, state, claim, began);
     if (!isSame) await note(submission, wanted);
     const submitted = await ensureJob(submission, body);
@@ -177,9 +192,9 @@ async function claimWithin(
 }
 
 function toIntent(
-  { key, ...mark }: { intentId: string; key: string | undefined; digest: string; forced: string[] },
+  { key, ...mark }: { intentId: string; key: string | undefined; digest: string; forced: readonly string[] },
   body: WireCreateJob,
-  withheld: string[],
+  withheld: readonly string[],
   { clock = systemClock, target }: Submitter,
 ): IntentRecord {
   const environment = Object.entries(body.Envs ?? {}).filter(([name]) => !withheld.includes(name));
@@ -190,8 +205,13 @@ function toIntent(
     ...(key === undefined ? {} : { key }),
     target,
     request: { ...body, Envs: Object.fromEntries(environment) },
-    withheld,
+    withheld: [...withheld],
   };
+}
+
+function requireKey(key: string | undefined): void {
+  if (key === undefined || /^[\x20-\x7e]{1,255}$/.test(key)) return;
+  throw new InvalidInputError('CPT_INPUT_INVALID', 'key: give 1 to 255 printable ASCII characters', { field: 'key' });
 }
 
 function keyReused(found: IntentRecord): InvalidInputError {

@@ -153,6 +153,26 @@ export const WIRE_REQUESTS: readonly WireExpectation[] = [
   ),
   row(EAS, 'DescribeServiceAutoScaler', inService, 'GET /api/v2/services/cn-hangzhou/svc/autoscaler'),
   row(EAS, 'DeleteServiceAutoScaler', inService, 'DELETE /api/v2/services/cn-hangzhou/svc/autoscaler'),
+  row(
+    EAS,
+    'DescribeMachineSpec',
+    { query: { InstanceTypes: 'ecs.a,ecs.b' } },
+    'GET /api/v2/public/instance_types?InstanceTypes=ecs.a,ecs.b',
+  ),
+  // Not in pai-api.md: the API reference of EAS, UpdateGroup and DescribeGroup
+  row(
+    EAS,
+    'DescribeGroup',
+    { path: { ClusterId: 'cn-hangzhou', GroupName: 'grp' } },
+    'GET /api/v2/groups/cn-hangzhou/grp',
+  ),
+  row(
+    EAS,
+    'UpdateGroup',
+    { path: { ClusterId: 'cn-hangzhou', GroupName: 'grp' }, body: { TrafficMode: 'customized' } },
+    'PUT /api/v2/groups/cn-hangzhou/grp',
+    { TrafficMode: 'customized' },
+  ),
   // §3 PAI Studio, base /api/v1
   row(STUDIO, 'CreateTrainingJob', { body: training }, 'POST /api/v1/trainingjobs', training),
   row(STUDIO, 'GetTrainingJob', { path: { TrainingJobId: 'train1' } }, 'GET /api/v1/trainingjobs/train1'),

@@ -1,4 +1,4 @@
-import { ERRORS, InvalidInputError } from '@pai-cpt/core';
+import { ERRORS, InvalidInputError, PaiError } from '@pai-cpt/core';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { aJob, RUN } from '../../test/fake-client.ts';
 import { problemOf, useTestServer } from '../../test/test-server.ts';
@@ -75,6 +75,20 @@ describe('POST /v1/jobs', () => {
     await api.post('/v1/jobs?force=false', RUN);
     expect(api.client.calls).toEqual(['submit qwen2-72b-cpt by force', 'submit qwen2-72b-cpt']);
     expect(await problemOf(api.post('/v1/jobs?force=yes', RUN))).toMatchObject({ errors: [{ pointer: '/force' }] });
+  });
+
+  it('does not invite to a second job when PAI did not answer whether there is a first', async () => {
+    const displayName = 'qwen2-72b-cpt-0123456789ab';
+    api.client.failure = new PaiError('CPT_PAI_SUBMIT_UNKNOWN', 'no answer; recover the journal', { displayName });
+    const response = await api.post('/v1/jobs', RUN);
+    expect(response.headers).not.toHaveProperty('retry-after');
+    expect(response.json()).toMatchObject({
+      ...{ status: 504, code: 'CPT_SERVICE_SUBMIT_UNKNOWN', retryable: false },
+      detail: expect.stringMatching(
+        /within 60 s whether it created the job qwen2-72b-cpt-0123456789ab; look for it in GET/,
+      ),
+    });
+    expect(api.client.submitTimeouts).toEqual([60_000]);
   });
 
   it('answers a problem when the plan is blocked', async () => {

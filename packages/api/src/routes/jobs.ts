@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { CptError } from '@pai-cpt/core';
 import {
   type CptRunSpec,
   type CptRunSpecInput,
@@ -18,6 +19,9 @@ import { remember } from './remember.ts';
 
 export const JobPage = pageSchema(JobListSchema, 'jobs', ref<Job>('Job'), 'JobPage');
 type JobPageBody = JobList & { hasMore: boolean; next?: string };
+
+/** A request that is held longer is given up by proxies and clients; the SDK alone would look for the job for 15 minutes. */
+const SUBMIT_TIMEOUT_MS = 60_000;
 
 const JobParams = Type.Object({ jobId: Type.String({ minLength: 1, maxLength: 128, description: 'PAI’s id.' }) });
 const aJob = (description: string) => json(description, ref<Job>('Job'));
@@ -95,7 +99,7 @@ export function jobRoutes(client: ApiClient, { jobs, idempotencyKeys }: Reposito
           fingerprint: fingerprintOf({ spec, force }),
         };
         return answerOnce(idempotencyKeys, keyed, reply, async () => {
-          const job = await client.jobs.submit(spec, { force });
+          const job = await client.jobs.submit(spec, { force, timeoutMs: SUBMIT_TIMEOUT_MS }).catch(tellUnknown);
           await remember(request.log, jobs.recordCreated(job, withoutSecrets(spec)));
           return { status: 201, headers: { location: `/v1/jobs/${encodeURIComponent(job.jobId)}` }, body: { ...job } };
         });
@@ -162,6 +166,20 @@ export function jobRoutes(client: ApiClient, { jobs, idempotencyKeys }: Reposito
       },
     );
   };
+}
+
+/**
+ * The SDK would continue under the key of its submission, in the process that has its journal. Over HTTP there is none: whoever asks
+ * again starts anew, so that the answer must not invite to it.
+ */
+function tellUnknown(error: unknown): never {
+  if (!CptError.isInstance(error) || error.code !== 'CPT_PAI_SUBMIT_UNKNOWN') throw error;
+  throw new CptError(
+    'CPT_SERVICE_SUBMIT_UNKNOWN',
+    `PAI did not say within ${SUBMIT_TIMEOUT_MS / 1000} s whether it created the job ${error.details.displayName}; look for it in GET /v1/jobs before you submit it again, for a second one would run beside it`,
+    error.details,
+    { cause: error },
+  );
 }
 
 /** What is kept of a spec: environment variables of a job are where tokens and passwords go. */

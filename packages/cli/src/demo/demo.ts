@@ -156,7 +156,7 @@ async function walk(paths: DemoPaths, servers: ServerProcess[], signal: AbortSig
   const prompt = await promptFromCorpus(paths.corpus);
   const served = await stages.run(
     'deploy',
-    () => serveAndAsk(client, serviceSpec, prompt, signal),
+    () => serveAndAsk(client, serviceSpec, paths.model, prompt, signal),
     (answer) =>
       `${JSON.stringify(prompt)} → ${JSON.stringify(answer.completion)}; ${answer.unauthorisedStatus} without the token`,
   );

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { CptClient, ServiceSpec } from '@pai-cpt/sdk';
+import { localFolder } from '@pai-cpt/sdk/node';
 import { readTextFile } from '../node.ts';
 import { check } from './stages.ts';
 
@@ -10,9 +11,15 @@ export async function promptFromCorpus(corpus: string): Promise<string> {
   return text.split(/\s+/).slice(0, 8).join(' ');
 }
 
-/** Deploys, waits until the service answers, asks once with the token and once without. */
-export async function serveAndAsk(client: CptClient, spec: ServiceSpec, prompt: string, signal: AbortSignal) {
-  await client.services.deploy(spec, { signal });
+/** Deploys the model in `folder`, which is verified, waits until the service answers, asks once with the token and once without. */
+export async function serveAndAsk(
+  client: CptClient,
+  spec: ServiceSpec,
+  folder: string,
+  prompt: string,
+  signal: AbortSignal,
+) {
+  await client.services.deploy(spec, { folder: localFolder(folder), signal });
   const service = await client.services.wait(spec.name, { timeoutMs: 120_000, pollMs: 250, signal });
   const answer = await client.services.complete(spec.name, { prompt, maxTokens: 24, temperature: 0, signal });
   const completion = answer.choices[0]?.text ?? '';

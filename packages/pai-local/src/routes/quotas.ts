@@ -29,6 +29,11 @@ const GPUS_PER_NODE = 8;
 const CPUS_PER_NODE = 128;
 const GIB_PER_NODE = 1000;
 
+/** The GPUs of every quota. */
+export const QUOTA_GPUS: ReadonlyMap<string, number> = new Map(
+  QUOTAS.map(({ id, nodes }) => [id, nodes * GPUS_PER_NODE]),
+);
+
 const LIST_QUERY = [
   ...['WorkspaceIds', 'QuotaIds', 'QuotaName', 'ResourceType', 'Statuses', 'Verbose', 'PageNumber', 'PageSize'],
   ...['SortBy', 'Order'],

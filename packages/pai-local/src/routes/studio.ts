@@ -3,7 +3,7 @@ import { ApiError } from '../api-error.ts';
 import { toIsoSeconds } from '../clock.ts';
 import { type Host, logPath, removeTraces } from '../host.ts';
 import type { JobRunner } from '../job-runner.ts';
-import { enterStatus, isTerminal } from '../job-status.ts';
+import { enterStatus, isTerminal, podLogName } from '../job-status.ts';
 import { toWireEvent } from '../job-wire.ts';
 import { type ApiRequest, type Operation, parseBody } from '../operations.ts';
 import { compareBy, isInWindow, pageOf, type Query, readChoice, readInteger, readWindow } from '../parameters.ts';
@@ -160,7 +160,7 @@ async function listLogs(host: Host, job: JobRecord, query: Query): Promise<Recor
     throw new ApiError(404, 'TRAINING_JOB_INSTANCE_NOT_FOUND', message);
   }
   const { number, size } = pageNumbers(query);
-  const path = logPath(host, `jobs/${job.jobId}`, instance.podId);
+  const path = logPath(host, `jobs/${job.jobId}`, podLogName(instance));
   // The whole log by default, and not the last seven days.
   const window = query.get('StartTime')
     ? readWindow(query, host.clock.now())

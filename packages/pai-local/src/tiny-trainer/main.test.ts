@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { convertCheckpoint, openMegatronCheckpoint, verifyCheckpoint } from '@pai-cpt/ckpt-convert';
@@ -183,7 +183,12 @@ describe('two pods', () => {
       `  successfully loaded checkpoint from ${base} [ t 1/2, p 1/2 ] at iteration 8\n`,
     );
     const losses = (text: string) =>
-      new Map([...text.matchAll(/iteration +(\d+)\/.*consumed samples: +(\d+).*lm loss: (\S+)/g)].map(([, i, s, l]) => [Number(i), [Number(s), Number(l)] as const]));
+      new Map(
+        [...text.matchAll(/iteration +(\d+)\/.*consumed samples: +(\d+).*lm loss: (\S+)/g)].map(([, i, s, l]) => [
+          Number(i),
+          [Number(s), Number(l)] as const,
+        ]),
+      );
     const [before, after] = [losses(first.worker.output.stdout), losses(again.worker.output.stdout)];
     expect([...after.keys()]).toEqual([9, 10, 11, 12]);
     expect(after.get(9)?.[0]).toBe(before.get(9)?.[0]);

@@ -36,6 +36,13 @@ export async function completionBody(
   };
 }
 
+/** The body of an answer that gives the prompt back. */
+export function scoreBody(identity: CompletionIdentity, prepared: PreparedCompletion, tokens: readonly ScoredToken[]) {
+  const logprobs = prepared.request.hasLogprobs ? logprobsOf(tokens, 0) : null;
+  const text = tokens.map((token) => token.text).join('');
+  return { ...identity, choices: [choice(text, logprobs, 'length')], usage: usage(prepared, 0) };
+}
+
 /** The same answer as the events of a stream: `data:` lines of JSON, `[DONE]` at the end. */
 export async function* completionEvents(
   identity: CompletionIdentity,
@@ -62,18 +69,19 @@ export function event(body: object): string {
   return `data: ${JSON.stringify(body)}\n\n`;
 }
 
+type ScoredToken = { readonly text: string; readonly logprob: number | null };
 type Logprobs = ReturnType<typeof logprobsOf>;
 
 function choice(text: string, logprobs: Logprobs | null, finishReason: CompletionPiece['finishReason']) {
   return { index: 0, text, logprobs, finish_reason: finishReason ?? null };
 }
 
-function logprobsOf(tokens: readonly GeneratedToken[], firstOffset: number) {
+function logprobsOf(tokens: readonly ScoredToken[], firstOffset: number) {
   let offset = firstOffset;
   return {
     tokens: tokens.map((token) => token.text),
     token_logprobs: tokens.map((token) => token.logprob),
-    top_logprobs: tokens.map((token) => ({ [token.text]: token.logprob })),
+    top_logprobs: tokens.map((token) => (token.logprob === null ? null : { [token.text]: token.logprob })),
     text_offset: tokens.map((token) => {
       const at = offset;
       offset += token.text.length;
@@ -82,7 +90,7 @@ function logprobsOf(tokens: readonly GeneratedToken[], firstOffset: number) {
   };
 }
 
-function usage({ promptIds }: PreparedCompletion, completionTokens: number) {
+export function usage({ promptIds }: PreparedCompletion, completionTokens: number) {
   return {
     prompt_tokens: promptIds.length,
     completion_tokens: completionTokens,

@@ -22,6 +22,7 @@ describe('parseCompletionRequest', () => {
       seed: undefined,
       stop: [],
       hasLogprobs: false,
+      isScoring: false,
       isStream: false,
       hasStreamUsage: false,
     });
@@ -51,6 +52,7 @@ describe('parseCompletionRequest', () => {
       seed: 7,
       stop: ['\n'],
       hasLogprobs: true,
+      isScoring: false,
       isStream: true,
       hasStreamUsage: true,
     });

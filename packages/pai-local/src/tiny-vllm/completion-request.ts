@@ -12,6 +12,8 @@ export interface CompletionRequest {
   readonly stop: readonly string[];
   /** True when the log-probability of every token is asked for. */
   readonly hasLogprobs: boolean;
+  /** True when the prompt itself is wanted back with its log-probabilities, and nothing generated. */
+  readonly isScoring: boolean;
   readonly isStream: boolean;
   /** True when a stream ends with a chunk that holds the usage. */
   readonly hasStreamUsage: boolean;
@@ -26,7 +28,6 @@ const DEFAULT_MAX_TOKENS = 16;
 const NOT_COMPUTED: Readonly<Record<string, readonly unknown[]>> = {
   n: [1],
   best_of: [1],
-  echo: [false],
   suffix: [''],
   frequency_penalty: [0],
   presence_penalty: [0],
@@ -57,14 +58,16 @@ export function parseCompletionRequest(body: unknown, servedModelName: string): 
   }
   const temperature = range(fields, 'temperature', 0, 2) ?? 1;
   const isStream = boolean(fields, 'stream');
+  const isScoring = parseScoring(fields, isStream);
   return {
     prompt: parsePrompt(fields.prompt),
-    maxTokens: parseMaxTokens(fields.max_tokens),
+    maxTokens: isScoring ? 0 : parseMaxTokens(fields.max_tokens),
     temperature,
     topP: range(fields, 'top_p', Number.MIN_VALUE, 1) ?? 1,
     seed: whole(fields, 'seed', Number.MIN_SAFE_INTEGER),
     stop: parseStop(fields.stop),
     hasLogprobs: parseLogprobs(fields, temperature),
+    isScoring,
     isStream,
     hasStreamUsage: parseStreamUsage(fields.stream_options, isStream),
   };
@@ -85,6 +88,13 @@ function parsePrompt(prompt: unknown): CompletionRequest['prompt'] {
   if (prompt.length === 0) throw badRequest('prompt is empty; at least one token is needed', 'prompt');
   if (prompt.every((id) => Number.isSafeInteger(id))) return prompt as number[];
   throw badRequest('prompt must be one string or one array of token ids; send several prompts one by one', 'prompt');
+}
+
+/** `echo` with no token to generate scores the prompt, as in vLLM. The prompt before an answer is not given back here. */
+function parseScoring(fields: Fields, isStream: boolean): boolean {
+  if (!boolean(fields, 'echo')) return false;
+  if (fields.max_tokens === 0 && !isStream) return true;
+  throw badRequest('echo is true; this server gives a prompt back only with max_tokens 0 and without stream', 'echo');
 }
 
 /** Absent is OpenAI's 16; null lifts the limit, as in vLLM. */

@@ -38,6 +38,7 @@ export async function prepareCompletion(model: ServedModel, request: CompletionR
     throw badRequest(`Token id ${unknown} is out of vocabulary; ids are below ${model.vocabSize}`, 'prompt');
   }
   const room = model.maxModelLength - promptIds.length;
+  if (request.isScoring && room >= 0) return { request, promptIds, maxTokens: 0 };
   const maxTokens = request.maxTokens ?? room;
   if (maxTokens >= 1 && maxTokens <= room) return { request, promptIds, maxTokens };
   const asked = `${promptIds.length} in the prompt, ${request.maxTokens ?? 'at least 1'} in the completion`;
@@ -45,6 +46,17 @@ export async function prepareCompletion(model: ServedModel, request: CompletionR
     `This model's maximum context length is ${model.maxModelLength} tokens. However, you requested more (${asked}). Please reduce the length of the prompt or the completion.`,
     promptIds.length >= model.maxModelLength ? 'prompt' : 'max_tokens',
   );
+}
+
+/** The tokens of the prompt with their log-probabilities; the first has none before it. */
+export async function scorePrompt(
+  model: ServedModel,
+  { promptIds }: PreparedCompletion,
+  signal: AbortSignal,
+): Promise<readonly { readonly text: string; readonly logprob: number | null }[]> {
+  const scores = await model.score(promptIds, { signal });
+  const texts = await Promise.all([...promptIds].map((id) => model.decode([id])));
+  return texts.map((text, at) => ({ text, logprob: at === 0 ? null : (scores[at - 1] as number) }));
 }
 
 /** The answer as it is generated. The last piece, and no other, has a `finishReason`. */

@@ -31,6 +31,8 @@ export interface ServedModel {
     promptIds: Int32Array,
     options: SamplingOptions,
   ): AsyncIterable<{ readonly token: number; readonly logprob: number }>;
+  /** The log-probability of every token but the first. */
+  score(ids: Int32Array, options: { readonly signal: AbortSignal }): Promise<ArrayLike<number>>;
 }
 
 type Config = Readonly<Record<string, unknown>>;
@@ -57,6 +59,7 @@ export async function openServedModel(options: ServeOptions): Promise<ServedMode
     encode: (text) => tokenizer.encode(text),
     decode: (ids) => tokenizer.decode(ids),
     generate: (promptIds, sampling) => generator.generate(promptIds, { ...sampling, stopTokens }),
+    score: (ids, options) => generator.score(ids, options),
     close: () => generator.close(),
   };
 }

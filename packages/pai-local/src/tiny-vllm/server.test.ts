@@ -30,6 +30,7 @@ function scripted(answer: string, changes: Partial<ServedModel> = {}) {
       const ids = await tokenizer.encode(answer);
       for (const token of ids.subarray(0, options.maxTokens)) yield { token, logprob: -0.5 };
     },
+    score: async (ids) => Array.from({ length: ids.length - 1 }, (_, at) => -1 - at),
     ...changes,
   };
   const server = buildServer(model);
@@ -230,11 +231,11 @@ describe('a refusal', () => {
 
   it('of an unknown path is 404 in the same shape', async () => {
     const { server } = scripted('a');
-    const response = await server.inject({ method: 'POST', url: '/v1/chat/completions', payload: {} });
+    const response = await server.inject({ method: 'POST', url: '/v1/embeddings', payload: {} });
     expect(response.statusCode).toBe(404);
     expect(response.json()).toEqual({
       error: {
-        message: 'POST /v1/chat/completions does not exist on this server',
+        message: 'POST /v1/embeddings does not exist on this server',
         type: 'NotFoundError',
         param: null,
         code: 404,
@@ -254,5 +255,61 @@ describe('a refusal', () => {
     expect(response.json()).toEqual({
       error: { message: 'out of memory', type: 'InternalServerError', param: null, code: 500 },
     });
+  });
+});
+
+describe('POST /v1/completions with echo', () => {
+  it('gives the prompt back with its log-probabilities, and generates nothing', async () => {
+    const { complete, calls } = scripted('never');
+    const body = { prompt: 'the cat sat', echo: true, max_tokens: 0, logprobs: 0 };
+    const { choices, usage } = (await complete(body)).json();
+    const ids = await tokenizer.encode('the cat sat');
+    expect(choices[0]).toMatchObject({ text: 'the cat sat', finish_reason: 'length' });
+    expect(choices[0].logprobs.token_logprobs).toEqual([null, ...Array.from(ids.slice(1), (_, at) => -1 - at)]);
+    expect(usage).toEqual({ prompt_tokens: ids.length, completion_tokens: 0, total_tokens: ids.length });
+    expect(calls).toEqual([]);
+  });
+});
+
+describe('POST /v1/chat/completions', () => {
+  const messages = [
+    { role: 'system', content: 'Be short.' },
+    { role: 'user', content: 'Hello' },
+  ];
+  const chat = (server: FastifyInstance, body: object) =>
+    server.inject({ method: 'POST', url: '/v1/chat/completions', payload: body });
+
+  it('answers a chat in ChatML, up to the end of the turn', async () => {
+    const { server, calls } = scripted('Hi!<|im_end|>\nmore');
+    const response = await chat(server, { messages, max_completion_tokens: 32, temperature: 0 });
+    expect(response.json()).toMatchObject({
+      ...{ object: 'chat.completion', model: 'tiny' },
+      choices: [{ index: 0, message: { role: 'assistant', content: 'Hi!' }, finish_reason: 'stop' }],
+    });
+    const prompt =
+      '<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n';
+    expect(calls[0]?.prompt).toEqual([...(await tokenizer.encode(prompt))]);
+    expect(calls[0]?.options.maxTokens).toBe(32);
+  });
+
+  it('streams it as chunks', async () => {
+    const { server } = scripted('Hi there');
+    const { payload } = await chat(server, { messages, max_tokens: 32, stream: true });
+    const chunks = events(payload) as { object: string; choices: { delta: { role?: string; content?: string } }[] }[];
+    expect(chunks[0]).toMatchObject({ object: 'chat.completion.chunk', choices: [{ delta: { role: 'assistant' } }] });
+    const text = chunks.slice(0, -1).map((chunk) => chunk.choices[0]?.delta.content ?? '');
+    expect(text.join('')).toBe('Hi there');
+    expect(chunks.at(-1)).toBe('[DONE]');
+  });
+
+  it.each([
+    ['no message', {}, 'messages'],
+    ['a foreign role', { messages: [{ role: 'tool', content: 'x' }] }, 'messages'],
+    ['parts for content', { messages: [{ role: 'user', content: [] }] }, 'messages'],
+    ['tools', { messages, tools: [] }, 'tools'],
+    ['log-probabilities', { messages, logprobs: true }, 'logprobs'],
+  ])('refuses %s', async (_, body, param) => {
+    const response = await chat(scripted('x').server, body);
+    expect([response.statusCode, response.json().error.param]).toEqual([400, param]);
   });
 });

@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { complete, prepareCompletion } from './completion.ts';
-import { completionBody, completionEvents, createIdentity, event } from './completion-body.ts';
+import { chatBody, chatEvents, createChatIdentity, toCompletionFields } from './chat.ts';
+import { complete, prepareCompletion, scorePrompt } from './completion.ts';
+import { completionBody, completionEvents, createIdentity, event, scoreBody } from './completion-body.ts';
 import { parseCompletionRequest } from './completion-request.ts';
 import { errorBody, notFound, OpenAiError } from './openai-error.ts';
 import type { ServedModel } from './served-model.ts';
@@ -26,18 +27,39 @@ export function buildServer(model: ServedModel): FastifyInstance {
     return modelCard(model, created);
   });
   server.post('/v1/completions', async (request, reply) => answer(model, request, reply));
+  server.post('/v1/chat/completions', async (request, reply) => answerChat(model, request, reply));
   return server;
 }
 
 async function answer(model: ServedModel, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const prepared = await prepareCompletion(model, parseCompletionRequest(request.body, model.name));
   const identity = createIdentity(model.name);
+  const gone = untilGone(reply);
+  if (prepared.request.isScoring) return scoreBody(identity, prepared, await scorePrompt(model, prepared, gone));
+  const pieces = complete(model, prepared, gone);
+  if (!prepared.request.isStream) return completionBody(identity, prepared, pieces);
+  return sendEvents(reply, completionEvents(identity, prepared, pieces), gone);
+}
+
+async function answerChat(model: ServedModel, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const fields = toCompletionFields(request.body);
+  const prepared = await prepareCompletion(model, parseCompletionRequest(fields, model.name));
+  const identity = createChatIdentity(model.name);
+  const gone = untilGone(reply);
+  const pieces = complete(model, prepared, gone);
+  if (!prepared.request.isStream) return chatBody(identity, prepared, pieces);
+  return sendEvents(reply, chatEvents(identity, prepared, pieces), gone);
+}
+
+function untilGone(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
   reply.raw.on('close', () => gone.abort());
-  const pieces = complete(model, prepared, gone.signal);
-  if (!prepared.request.isStream) return completionBody(identity, prepared, pieces);
+  return gone.signal;
+}
+
+function sendEvents(reply: FastifyReply, events: AsyncIterable<string>, gone: AbortSignal): FastifyReply {
   reply.header('content-type', 'text/event-stream; charset=utf-8').header('cache-control', 'no-cache');
-  return reply.send(Readable.from(withErrorEvent(completionEvents(identity, prepared, pieces), gone.signal)));
+  return reply.send(Readable.from(withErrorEvent(events, gone)));
 }
 
 /** A stream has sent its status already; a failure in the middle becomes its last event. */

@@ -24,6 +24,8 @@ export interface LearningRateSchedule {
   readonly min: number;
   readonly warmupIterations: number;
   readonly decayIterations: number;
+  /** Iterations that were trained before the scheduler began; 0 unless the run goes on from a checkpoint without its state. */
+  readonly startIteration?: number;
 }
 
 /** What a rule has to say about one event. `info` is noted, `warn` and `critical` open an incident. */

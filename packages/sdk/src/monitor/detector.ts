@@ -124,7 +124,10 @@ function restarted(state: DetectorState, last: LastLine, line: IterationLine): S
 }
 
 /** A5, as soon as the log says which weights were read: the launch scripts name the base in `--load`, at a restart too. */
-function loadedAgain({ config, hasLoaded, last }: DetectorState, { iteration, directory }: CheckpointLoadedLine): Signal[] {
+function loadedAgain(
+  { config, hasLoaded, last }: DetectorState,
+  { iteration, directory }: CheckpointLoadedLine,
+): Signal[] {
   const isBase = iteration === 0 || withoutSlash(directory) === withoutSlash(config.baseCheckpoint ?? '');
   if (!hasLoaded || !isBase || !last) return [];
   const message = `${directory} was loaded again at iteration ${iteration}; the ${last.iteration} iterations so far are lost`;

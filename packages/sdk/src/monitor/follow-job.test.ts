@@ -46,6 +46,7 @@ const brief = (events: JobEvent[]): string[] =>
     if (event.type === 'iteration') return String(event.iteration);
     if (event.type === 'validation') return `validation ${event.iteration}`;
     if (event.type === 'checkpoint-saved') return `saved ${event.iteration}`;
+    if (event.type === 'checkpoint-loaded') return `loaded ${event.iteration}`;
     return event.type === 'warning' ? `warning ${event.code}` : `end ${event.phase}: ${event.reason}`;
   });
 

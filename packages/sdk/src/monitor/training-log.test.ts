@@ -223,3 +223,46 @@ describe('hostile lines', () => {
     expect(performance.now() - startedAt).toBeLessThan(200);
   });
 });
+
+describe('what is remembered of the line before', () => {
+  const LINES = [
+    ' [2026-09-14 15:08:27] iteration       44/  102400 | consumed samples:          352 | learning rate: 1.289062E-04 | lm loss: 6.457796E+00 | grad norm: 4.096 |',
+    ' iteration       45/  102400 | consumed samples:          360 | learning rate: 1.289062E-04 | grad norm: nan |',
+    'iteration: 327281 / 378950 | consumed_tokens: 85.8G | lm_loss: 2.38 | grad_norm: 1.25',
+    ' iteration       46/  102400 | consumed samples: 12:30 | learning rate: 1.289062E-04x | lm loss: 6.4/6.5 | grad norm: 4. |',
+    ' iteration       47/  102400 | consumed samples2: 5 | learning rate 2: 6 | lm loss : 7 | grad norm:8|',
+  ];
+
+  it('changes nothing of what the next one says', () => {
+    const alone = LINES.map((line) => parseTrainingLine(line));
+    for (const before of LINES) {
+      for (const [index, line] of LINES.entries()) {
+        parseTrainingLine(before);
+        expect(parseTrainingLine(line)).toEqual(alone[index]);
+      }
+    }
+  });
+
+  it('reads every printed number as Number does, to the last bit', () => {
+    const printed = fc
+      .tuple(fc.double({ min: 0, max: 1e12, noNaN: true }), fc.integer({ min: 0, max: 12 }))
+      .chain(([value, digits]) => {
+        const [mantissa = '', exponent = ''] = value.toExponential(digits).split('e');
+        const python = `${mantissa}E${exponent[0]}${exponent.slice(1).padStart(2, '0')}`;
+        return fc.constantFrom(
+          value.toFixed(digits),
+          String(value),
+          python,
+          ` ${python} `,
+          value.toExponential(digits),
+        );
+      });
+    fc.assert(
+      fc.property(printed, (text) => {
+        const line = parseTrainingLine(` iteration 1/ 2 | lm loss: ${text}|`);
+        expect(line).toMatchObject({ lmLoss: Number(text) });
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});

@@ -74,8 +74,11 @@ type Writable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 type NumberField = Exclude<keyof IterationLine, 'type' | 'timestamp' | 'others' | 'iteration' | 'trainIterations'>;
 
+/** A field and the factor to our unit. */
+type Field = readonly [NumberField, number?];
+
 /** Names in logs of Megatron and its forks since 2021, lower-cased, with `-` and `_` as spaces; then the factor to our unit. */
-const FIELDS = new Map<string, readonly [NumberField, number?]>(
+const FIELDS = new Map<string, Field>(
   Object.entries({
     'consumed samples': ['consumedSamples'],
     'consumed tokens': ['consumedTokens'],
@@ -116,11 +119,7 @@ export function parseTrainingLine(line: string): TrainingLine | undefined {
   const text = line.includes('\u001b') ? line.replaceAll(COLOUR, '') : line;
   if (!/iteration|random/i.test(text)) return undefined;
   return (
-    parseIteration(text) ??
-    parseValidation(text) ??
-    parseSaved(text) ??
-    parseLoaded(text) ??
-    parseStartFromRandom(text)
+    parseIteration(text) ?? parseValidation(text) ?? parseSaved(text) ?? parseLoaded(text) ?? parseStartFromRandom(text)
   );
 }
 
@@ -134,10 +133,9 @@ function parseIteration(text: string): IterationLine | undefined {
     trainIterations: Number(total),
   };
   let others: Record<string, number> | undefined;
-  eachPair(text, found.index + head.length, (name, value) => {
-    const known = FIELDS.get(name);
-    if (known) {
-      line[known[0]] = known[1] === undefined ? value : value * known[1];
+  eachPair(text, found.index + head.length, (name, value, field) => {
+    if (field) {
+      line[field[0]] = field[1] === undefined ? value : value * field[1];
     } else {
       others ??= {};
       others[name] = value;
@@ -154,7 +152,7 @@ function parseValidation(text: string): ValidationLine | undefined {
   if (!found) return undefined;
   const [head, iteration, where = ''] = found;
   const pairs = new Map<string, number>();
-  eachPair(text, found.index + head.length, (name, value) => pairs.set(name, value));
+  eachPair(text, found.index + head.length, (name, value) => void pairs.set(name, value));
   const lmLoss = pairs.get('lm loss value');
   if (lmLoss === undefined) return undefined;
   return {
@@ -186,32 +184,45 @@ function parseStartFromRandom(text: string): StartFromRandomLine | undefined {
 
 const COLON = 0x3a;
 
+type Take = (name: string, value: number, field: Field | undefined) => void;
+
 /** `name: value` parts between bars. A part without a number (cut, or a memory report) is left out. */
-function eachPair(text: string, from: number, take: (name: string, value: number) => void): void {
+function eachPair(text: string, from: number, take: Take): void {
   for (let start = from, part = 0; start < text.length; part++) {
     const bar = text.indexOf('|', start);
     const end = bar < 0 ? text.length : bar;
-    let colon = end - 1; // a search by lastIndexOf would go on before this part
-    while (colon > start && text.charCodeAt(colon) !== COLON) colon--;
-    if (colon > start) {
-      const value = readNumber(text, colon + 1, end);
-      if (value !== undefined) take(fieldName(text, start, colon, part), value);
-    }
+    if (!takeAsBefore(text, start, end, part, take)) takePair(text, start, end, part, take);
     start = end + 1;
   }
 }
 
-/** The names of the line before, as they were spelt and as they are looked up: a log repeats its line some thousand times. */
-const layout: { spelt: string; name: string }[] = [];
+/** Names as the line before spelt them, part by part: a log repeats them on every line. */
+const layout: { readonly spelt: string; readonly name: string; readonly field: Field | undefined }[] = [];
 const MOST_PARTS = 64;
 
-function fieldName(text: string, start: number, end: number, part: number): string {
+/** Takes a part that has the name which its neighbour of the line before had, and a plain number; else it does nothing. */
+function takeAsBefore(text: string, start: number, end: number, part: number, take: Take): boolean {
   const expected = layout[part];
-  if (expected && expected.spelt.length === end - start && text.startsWith(expected.spelt, start)) return expected.name;
-  const spelt = text.slice(start, end);
+  if (!expected || !text.startsWith(expected.spelt, start)) return false;
+  const colon = start + expected.spelt.length;
+  if (text.charCodeAt(colon) !== COLON || colon >= end) return false;
+  const value = readPlainNumber(text, colon + 1, end);
+  if (value === undefined) return false;
+  take(expected.name, value, expected.field);
+  return true;
+}
+
+function takePair(text: string, start: number, end: number, part: number, take: Take): void {
+  let colon = end - 1; // a search by lastIndexOf would go on before this part
+  while (colon > start && text.charCodeAt(colon) !== COLON) colon--;
+  if (colon <= start) return;
+  const value = readNumber(text, colon + 1, end);
+  if (value === undefined) return;
+  const spelt = text.slice(start, colon);
   const name = spelt.trim().toLowerCase().replaceAll(/[-_]/g, ' ');
-  if (part < MOST_PARTS && spelt.length <= 64) layout[part] = { spelt, name };
-  return name;
+  const field = FIELDS.get(name);
+  if (part < MOST_PARTS && spelt.length <= 64) layout[part] = { spelt, name, field };
+  take(name, value, field);
 }
 
 const SUFFIX = { k: 1e3, m: 1e6, g: 1e9, b: 1e9, t: 1e12 } as const;

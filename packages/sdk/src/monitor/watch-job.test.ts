@@ -13,7 +13,11 @@ const lossLine = (iteration: number, loss: number): string =>
 /** A job that writes these lines, one a look, and runs until it is stopped or has written them all and `idle` looks more. */
 function watchedJob(
   lines: readonly string[],
-  { idle = 0, refuseStops = 0, metrics }: { idle?: number; refuseStops?: number; metrics?: Script['GetJobMetrics'] } = {},
+  {
+    idle = 0,
+    refuseStops = 0,
+    metrics,
+  }: { idle?: number; refuseStops?: number; metrics?: Script['GetJobMetrics'] } = {},
 ) {
   const clock = manualClock();
   const store = new LogStore(clock.now);

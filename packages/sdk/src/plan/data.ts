@@ -5,9 +5,6 @@ import type { PlanInput } from './plan-input.ts';
 /** The launch scripts divide the dataset 99, 1, 0 into training, validation and test. */
 export const TRAIN_SHARE = 0.99;
 
-/** Qwen's tokenizers have 151,643 tokens before the added ones. A dataset with fewer was made by another tokenizer. */
-const QWEN_BASE_VOCABULARY = 151_643;
-
 /** Passes over the training part of the dataset; `undefined` when the dataset is not known or empty. */
 export function epochsOf({ steps, facts }: PlanInput): number | undefined {
   if (!facts.dataset || facts.dataset.tokens === 0) return undefined;
@@ -17,7 +14,7 @@ export function epochsOf({ steps, facts }: PlanInput): number | undefined {
 /** P6: the data is there, mounted, and not repeated too often. */
 export function checkData(input: PlanInput): Finding[] {
   const { spec, steps, facts } = input;
-  const findings = checkMounted(input);
+  const findings = [...checkMounted(input), ...checkFiles(input)];
   if (!facts.dataset) {
     return [
       ...findings,
@@ -47,6 +44,23 @@ export function checkData(input: PlanInput): Finding[] {
   return findings;
 }
 
+/** The two files are where the launch script looks for them, by their names. */
+function checkFiles({ spec, facts }: PlanInput): Finding[] {
+  const { names, source } = facts.dataFolder ?? {};
+  if (!names) return [];
+  const name = spec.data.train.split('/').at(-1) ?? '';
+  const missing = ['.bin', '.idx'].filter((suffix) => !names.includes(`${name}${suffix}`));
+  if (missing.length === 0) return [];
+  const other = names.find((file) => file.endsWith('.bin') && names.includes(file.replace(/bin$/, 'idx')));
+  const pair = other?.replace(/\.bin$/, '');
+  const advice =
+    pair === undefined
+      ? 'build the dataset there: cpt-mmap build'
+      : `rename ${pair}.bin and ${pair}.idx, or set data.train to the prefix that ends in ${pair} (QuickStart takes only "dataset")`;
+  const message = `${missing.map((suffix) => `${name}${suffix}`).join(' and ')} ${missing.length > 1 ? 'are' : 'is'} not there (${source})`;
+  return [{ check: 'P6', level: 'block', message, numbers: { missing: missing.length }, advice }];
+}
+
 function checkMounted({ spec }: PlanInput): Finding[] {
   const mounts = [...spec.dataSources, spec.output].map(({ mountPath }) => `${mountPath.replace(/\/$/, '')}/`);
   const paths = { train: spec.data.train, validation: spec.data.validation, baseCheckpoint: spec.baseCheckpoint };
@@ -59,34 +73,4 @@ function checkMounted({ spec }: PlanInput): Finding[] {
       numbers: {},
       advice: 'mount the folder that holds it, unless the image does',
     }));
-}
-
-/** P7: every token id has a row in the embedding table, and the tokenizer is the model's. */
-export function checkVocabulary({ spec, model, facts }: PlanInput): Finding[] {
-  const { maxId, vocabSize, source } = facts.dataset ?? {};
-  const rows = model.vocabSize ?? vocabSize;
-  const findings: Finding[] = [];
-  if (maxId !== undefined && rows !== undefined) {
-    const isInside = maxId < rows;
-    findings.push({
-      check: 'P7',
-      level: isInside ? 'info' : 'block',
-      message: `largest token id ${grouped(maxId)} ${isInside ? '<' : '≥'} ${grouped(rows)} rows of the embedding table of ${spec.model}`,
-      numbers: { maxId, vocabSize: rows },
-      ...(isInside
-        ? {}
-        : { advice: 'tokenise again with the model’s own tokenizer; with TP > 1 Megatron would not stop' }),
-    });
-  }
-  if (vocabSize !== undefined && model.vocabSize !== undefined && vocabSize < QWEN_BASE_VOCABULARY) {
-    const name = vocabSize === 128_256 ? ', as many as Llama-3’s' : '';
-    findings.push({
-      check: 'P7',
-      level: 'block',
-      message: `the tokenizer of ${source} has ${grouped(vocabSize)} entries${name}; that of ${spec.model} has ${grouped(QWEN_BASE_VOCABULARY)} and more: the ids are in range but mean other text, and the run would train on noise`,
-      numbers: { vocabSize, expected: QWEN_BASE_VOCABULARY },
-      advice: 'tokenise again with the model’s own tokenizer',
-    });
-  }
-  return findings;
 }

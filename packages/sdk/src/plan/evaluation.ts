@@ -11,7 +11,7 @@ export function checkEvaluation({ steps }: PlanInput): Finding[] {
   if (iterations === 0) return [];
   const evaluations = Math.floor(iterations / EVAL_INTERVAL);
   const numbers = { iterations, evalInterval: EVAL_INTERVAL, evaluations };
-  const formula = `⌊${grouped(iterations)} iterations / eval-interval ${grouped(EVAL_INTERVAL)}⌋ = ${grouped(evaluations)} validations`;
+  const formula = `⌊${grouped(iterations)} iterations / eval-interval ${grouped(EVAL_INTERVAL)}⌋ = ${grouped(evaluations)} validations on the 1 of the split 99, 1, 0`;
   if (evaluations > 0) return [{ check: 'P12', level: 'info', message: `${formula} during the run`, numbers }];
   const message = `${formula}: no validation loss during the run`;
   return [

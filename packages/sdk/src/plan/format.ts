@@ -16,3 +16,9 @@ export function timeText(seconds: number): string {
   if (seconds < 120) return `${Math.round(seconds * 10) / 10} s`;
   return seconds < 7200 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
+
+/** Two ends with as many figures as tell them apart: "5.0 to 10.3", "372 to 1,584", "6.1" when they are equal. */
+export function rangeText({ least, most }: { least: number; most: number }): string {
+  const text = (value: number): string => (value < 100 ? value.toFixed(1) : grouped(Math.round(value)));
+  return text(least) === text(most) ? text(least) : `${text(least)} to ${text(most)}`;
+}

@@ -2,12 +2,12 @@ import { parameterCount } from '../models.ts';
 import type { Finding } from '../schemas.ts';
 import type { PlanInput } from './plan-input.ts';
 
-const GIB = 2 ** 30;
+export const GIB = 2 ** 30;
 
 /** CUDA context, NCCL buffers and fragmentation take 4 to 6 GiB of a GPU. */
-const OVERHEAD_GIB = 5;
-const FULL = 0.95;
-const NEARLY_FULL = 0.85;
+export const OVERHEAD_GIB = 5;
+export const FULL = 0.95;
+export const NEARLY_FULL = 0.85;
 
 /** Memory of the fullest GPU, in bytes, by what fills it. */
 export interface MemoryUse {
@@ -47,6 +47,31 @@ export function memoryUse({ model, hyper, parallel, dataParallelSize, facts }: P
   // The optimizer's 12 bytes are divided over data and context parallel ranks alike.
   const states = parameters * (6 + 12 / (dataParallelSize * context));
   return { states, wholeStates: parameters * 18, activations, logits, total: states + activations + logits };
+}
+
+/**
+ * The same for each stage: the first holds the embedding table, the last the output layer and the logits, and stage p keeps the
+ * activations of as many micro batches as there are stages from it to the end.
+ */
+export function stageUse(input: PlanInput, stage: number): Omit<MemoryUse, 'wholeStates'> {
+  const { model, hyper, parallel, dataParallelSize, facts } = input;
+  const { tensorParallelSize: tensor, pipelineParallelSize: stages, contextParallelSize: context } = parallel;
+  if (stages === 1) return memoryUse(input);
+  const { layers, hiddenSize: h, ffnHiddenSize: ffn, isTied } = model;
+  const vocabSize = model.vocabSize ?? facts.dataset?.vocabSize ?? 0;
+  const isFirst = stage === 0;
+  const isLast = stage === stages - 1;
+  const tables = vocabSize * h * (isFirst || isLast ? 1 : 0);
+  const inLayers = parameterCount(model, vocabSize) - vocabSize * h * (isTied ? 1 : 2) - h;
+  const parameters = (inLayers / stages + tables + (isLast ? h : 0)) / tensor;
+  const samples = (hyper.sequence_length / context) * hyper.batch_size;
+  const microBatches = Math.ceil(hyper.global_batch_size / (hyper.batch_size * dataParallelSize));
+  const inFlight = Math.min(microBatches, stages - stage);
+  const ofLayers = samples * h * (18 + (4 * ffn) / h) * (layers / stages) * inFlight;
+  const activations = (ofLayers + (isFirst ? samples * (8 + h) * inFlight : 0)) / tensor;
+  const logits = isLast ? (4 * samples * vocabSize * 2) / tensor : 0;
+  const states = parameters * (6 + 12 / (dataParallelSize * context));
+  return { states, activations, logits, total: states + activations + logits };
 }
 
 /** P5: the fullest GPU is not too full. */

@@ -82,7 +82,9 @@ describe('P13 time and cost', () => {
     expect(use.training / 60).toBeCloseTo(3.5, 1);
     const fast = timeUse(planInput(run72B(), { gpu: { peakTflops: 989, utilization: 0.35 } }));
     expect(Math.round(fast.training)).toBe(66);
-    expect(found('P13')[0]?.message).toContain('312 TFLOP/s × 35 % (assumed)');
+    expect(found('P13')[0]?.message).toContain('312 TFLOP/s × 35 % (assumed), 2.4 min to 4.1 min at 50 to 30 %');
+    const known = found('P13', { gpu: { utilization: 0.4 } })[0];
+    expect(known?.numbers.fastest).toBe(known?.numbers.slowest);
   });
 
   it('1 B tokens at 40 % are 30 h', () => {
@@ -91,22 +93,33 @@ describe('P13 time and cost', () => {
     expect(use.training / 3600).toBeLessThan(32);
   });
 
-  it('costs what the given table says', () => {
-    const prices = { currency: 'CNY', perNodeHour: { 'ecs.gn7e-c16g1.32xlarge': 280 } };
-    const [, cost] = found('P13', { prices });
+  it('G2: costs GPU hours, storage and transfer at the prices given', () => {
+    const perNodeHour = { 'ecs.gn7e-c16g1.32xlarge': 280 };
+    const prices = { currency: 'CNY', perNodeHour, perGBMonth: 0.35, perGBTransferred: 0.5, keepMonths: 2 };
+    const cost = found('P13', { prices }).at(-1);
     const hours = timeUse(planInput(run72B(), {})).total / 3600;
-    expect(cost?.numbers.cost).toBeCloseTo(4 * 280 * hours, 6);
-    expect(levels(found('P13', { prices: { ...prices, most: 1 } }))).toEqual(['info', 'warn']);
-    expect(found('P13', { prices: { currency: 'CNY', perNodeHour: { other: 1 } } })[1]?.message).toBe(
-      'the price table has no ecs.gn7e-c16g1.32xlarge',
+    // One checkpoint, one half written and the converted copy, each of 145.4 GB; the copy leaves once.
+    const [stored, moved] = [(PARAMETERS * 2 * 3) / 1e9, (PARAMETERS * 2) / 1e9];
+    expect(cost?.numbers.cost).toBeCloseTo(4 * 280 * hours + stored * 2 * 0.35 + moved * 0.5, 6);
+    expect(cost?.numbers.gpuHours).toBeCloseTo(32 * hours, 9);
+    expect(cost?.message).toMatch(
+      /^4 nodes × 0\.\d\d h × 280 \+ 436\.2 GB × 2 months × 0\.35 a GB \+ 145\.4 GB transferred × 0\.5 a GB = \d+\.?\d* CNY$/,
     );
-    expect(found('P13')).toHaveLength(1);
+    expect(found('P13', { prices: { ...prices, most: 1 } }).at(-1)).toMatchObject({ level: 'warn' });
+  });
+
+  it('names the prices that are missing, and the amounts they would be for', () => {
+    const prices = { currency: 'CNY', perNodeHour: { other: 1 } };
+    expect(found('P13', { prices }).at(-1)?.message).toMatch(
+      /^the price table has no ecs\.gn7e-c16g1\.32xlarge, price of storage, price of transfer; the run takes [\d.]+ GPU hours, 436\.2 GB stored, 145\.4 GB transferred$/,
+    );
+    expect(found('P13').at(-1)?.advice).toContain('give your prices');
   });
 
   it('warns of a time limit that is too short', () => {
     expect(found('P13')[0]?.advice).toContain('set maxRunningTimeMinutes to');
-    expect(levels(found('P13', {}, {}, { maxRunningTimeMinutes: 5 }))).toEqual(['warn']);
-    expect(levels(found('P13', {}, {}, { maxRunningTimeMinutes: 120 }))).toEqual(['info']);
+    expect(found('P13', {}, {}, { maxRunningTimeMinutes: 5 })[0]?.level).toBe('warn');
+    expect(found('P13', {}, {}, { maxRunningTimeMinutes: 120 })[0]?.level).toBe('info');
   });
 });
 
@@ -118,22 +131,6 @@ it('P14: an iteration or a start that is longer than AIMaster waits', () => {
   expect(slow).toMatchObject({ level: 'warn', message: expect.stringContaining('start and loading take 53.5 min') });
 });
 
-describe('P8 base checkpoint, when it was read', () => {
-  const base = (facts: object): PlanFacts => ({ baseCheckpoint: { source: '/base', ...facts } });
-  it('must be divided as the run is, unless any division loads it', () => {
-    expect(levels(found('P8', base({ tensorParallelSize: 8, pipelineParallelSize: 4 })))).toEqual(['info']);
-    const wrong = { tensorParallelSize: 4, pipelineParallelSize: 4 };
-    expect(found('P8', base(wrong))).toMatchObject([
-      { level: 'block', message: '/base was saved with TP 4 × PP 4, the run has TP 8 × PP 4' },
-    ]);
-    expect(found('P8', base({ ...wrong, isDistributed: true }))).toEqual([]);
-  });
-  it('must be the model', () => {
-    expect(found('P8', base({ parameters: PARAMETERS }))).toEqual([]);
-    expect(levels(found('P8', base({ parameters: 7_615_616_512 })))).toEqual(['block']);
-  });
-});
-
 describe('P16 the place', () => {
   it.each<[PlanFacts['platform'], RegExp]>([
     [{ quotaGpus: 31 }, /the quota has 31 free GPUs, the run needs 32/],
@@ -143,12 +140,60 @@ describe('P16 the place', () => {
     [{ isOutputWritable: false }, /may not write to \/mnt\/output/],
   ])('%j', (platform, message) => {
     const findings = found('P16', { platform: platform as NonNullable<PlanFacts['platform']> });
-    expect(new Set(levels(findings))).toEqual(new Set(['block']));
-    expect(findings[0]?.message).toMatch(message);
+    const blocks = findings.filter(({ level }) => level === 'block');
+    expect(blocks.map((finding) => finding.message).join('\n')).toMatch(message);
+    for (const { advice } of blocks) expect(advice).toBeTruthy();
   });
-  it('nothing where all is well, or not known', () => {
-    const platform = { quotaGpus: 32, regionId: 'cn-hangzhou', torchVersion: '2.10.0a0', isOutputWritable: true };
-    expect(found('P16', { platform })).toEqual([]);
-    expect(found('P16')).toEqual([]);
+  it('blocks nothing where all is well, and lists what is not known', () => {
+    const known = { regionId: 'cn-hangzhou', torchVersion: '2.10.0a0', isOutputWritable: true };
+    const platform = { ...known, quotaGpus: 32, quotaVpcId: 'vpc-1', nasVpcId: 'vpc-1' };
+    const compute = { nodes: 4, gpusPerNode: 8, quotaId: 'q' };
+    expect(found('P16', { platform }, {}, { compute })).toMatchObject([
+      { level: 'info', message: 'the quota has 32 free GPUs ≥ 32' },
+    ]);
+    expect(found('P16').at(-1)).toMatchObject({
+      ...{ level: 'info', numbers: { unknown: 3 } },
+      message:
+        'not known here: size and stock of the machine type; torch of the image; whether the output can be written',
+    });
+  });
+
+  const vpc = { vpcId: 'vpc-1', switchId: 'vsw-1', securityGroupId: 'sg-1' };
+  it.each<[string, PlanFacts['platform'], Partial<CptRunSpecInput>, RegExp]>([
+    ['quota in another network', { quotaVpcId: 'vpc-2' }, { vpc }, /vpc is vpc-1, the quota runs in vpc-2/],
+    ['NAS in another network', { nasVpcId: 'vpc-2' }, { vpc }, /NAS is mounted in vpc-2, the job runs in vpc-1/],
+    [
+      'NAS in another network than the quota',
+      { nasVpcId: 'vpc-2', quotaVpcId: 'vpc-3' },
+      {},
+      /mounted in vpc-2, the job runs in vpc-3/,
+    ],
+    [
+      'output on OSS behind a dataset id',
+      { datasets: [{ datasetId: 'd-1', uri: 'oss://bucket.oss-cn-hangzhou/out/', sourceType: 'OSS' }] },
+      { output: { datasetId: 'd-1', mountPath: '/mnt/output' } },
+      /d-1 is a dataset on OSS .* NAS only/,
+    ],
+    [
+      'dataset of another region',
+      { regionId: 'cn-hangzhou', datasets: [{ datasetId: 'd-1', uri: 'nas://fs.cn-beijing/out', sourceType: 'NAS' }] },
+      { output: { datasetId: 'd-1', mountPath: '/mnt/output' } },
+      /lies in cn-beijing, the job runs in cn-hangzhou/,
+    ],
+  ])('%s', (_, platform, parts, message) => {
+    const blocks = found('P16', { platform: platform as NonNullable<PlanFacts['platform']> }, {}, parts).filter(
+      ({ level }) => level === 'block',
+    );
+    expect(blocks.map((finding) => finding.message).join('\n')).toMatch(message);
+  });
+
+  it('warns of an old torch that the image’s name tells, and of a NAS without a network', () => {
+    const image = 'registry.cn-hangzhou.aliyuncs.com/pai/training:pytorch2.6.0-gpu';
+    expect(found('P16', {}, {}, { image })[0]).toMatchObject({
+      level: 'warn',
+      message: expect.stringContaining('calls itself torch 2.6.0'),
+    });
+    expect(found('P16').some(({ message }) => message.startsWith('no vpc'))).toBe(true);
+    expect(found('P16', {}, {}, { vpc }).some(({ message }) => message.startsWith('no vpc'))).toBe(false);
   });
 });

@@ -6,7 +6,7 @@ import { planRun } from './plan.ts';
 import type { PlanFacts } from './plan-facts.ts';
 
 const dataset = (tokens: number, more: object = {}): PlanFacts => ({
-  dataset: { tokens, sequences: 10, documents: 5, source: '/nas/dataset.idx', ...more },
+  dataset: { tokens, sequences: 10_000, documents: 5000, source: '/nas/dataset.idx', ...more },
 });
 const findingsOf = (findings: readonly Finding[], check: string) =>
   findings.filter((finding) => finding.check === check);

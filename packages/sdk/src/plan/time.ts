@@ -1,13 +1,16 @@
 import { parameterCount } from '../models.ts';
 import type { Finding } from '../schemas.ts';
+import { checkCost } from './cost.ts';
 import { checkpointBytes } from './disk.ts';
 import { grouped, timeText } from './format.ts';
 import type { PlanInput } from './plan-input.ts';
-import { countSaves } from './saves.ts';
+import { countSaves } from './save-count.ts';
 
 /** Assumed where no facts are given, and named in the finding: an A100, and what large dense models reach on it. */
 const PEAK_TFLOPS = 312;
 const UTILIZATION = 0.35;
+/** Of the peak, what runs of this kind are reported to reach; shown where the caller gives no figure of his own. */
+const UTILIZATIONS = { least: 0.3, most: 0.5 } as const;
 const BYTES_PER_SECOND = 1e9;
 
 /** Pulling the image, starting processes and connecting them. */
@@ -15,6 +18,9 @@ const START_SECONDS = 300;
 
 /** AIMaster's default: no log line for this long counts as a hang. The launch scripts log every iteration. */
 const HANG_SECONDS = 1800;
+
+/** Bytes a second that the job reads and writes; 1 GB/s where it is not known. */
+export const storageSpeed = ({ facts }: PlanInput): number => facts.storage?.bytesPerSecond ?? BYTES_PER_SECOND;
 
 /** How long the run takes, in seconds, by part. */
 export interface TimeUse {
@@ -33,7 +39,7 @@ export interface TimeUse {
 export function timeUse(input: PlanInput): TimeUse {
   const { model, hyper, gpus, steps, facts } = input;
   const { peakTflops = PEAK_TFLOPS, utilization = UTILIZATION } = facts.gpu ?? {};
-  const speed = facts.storage?.bytesPerSecond ?? BYTES_PER_SECOND;
+  const speed = storageSpeed(input);
   const parameters = parameterCount(model, model.vocabSize ?? facts.dataset?.vocabSize ?? 0);
   const attention = 12 * model.layers * model.heads * model.headDim * hyper.sequence_length;
   const flops = (6 * parameters + attention) * steps.tokensPerIteration;
@@ -51,9 +57,17 @@ export function checkTime(input: PlanInput): Finding[] {
   if (steps.iterations === 0) return [];
   const use = timeUse(input);
   const { peakTflops = PEAK_TFLOPS, utilization = UTILIZATION } = facts.gpu ?? {};
+  const { least, most } =
+    facts.gpu?.utilization === undefined ? UTILIZATIONS : { least: utilization, most: utilization };
+  const [fastest, slowest] = [most, least].map((share) => (use.training * utilization) / share) as [number, number];
+  const range =
+    least === most ? '' : `, ${timeText(fastest)} to ${timeText(slowest)} at ${most * 100} to ${least * 100} %`;
   const how = `${gpus} GPUs × ${peakTflops} TFLOP/s × ${Math.round(utilization * 100)} %${facts.gpu?.peakTflops === undefined ? ' (assumed)' : ''}`;
-  const message = `${grouped(steps.iterations)} iterations × ${timeText(use.iteration)} = ${timeText(use.training)} on ${how}; with start ${timeText(use.start)} and saving ${timeText(use.saving)} about ${timeText(use.total)}`;
-  const numbers = { flops: use.flops, iteration: use.iteration, training: use.training, seconds: use.total };
+  const message = `${grouped(steps.iterations)} iterations × ${timeText(use.iteration)} = ${timeText(use.training)} on ${how}${range}; with start ${timeText(use.start)} and saving ${timeText(use.saving)} about ${timeText(use.total)}`;
+  const numbers = {
+    ...{ flops: use.flops, iteration: use.iteration, training: use.training, seconds: use.total },
+    ...{ fastest, slowest },
+  };
   const minutes = Math.ceil((2 * use.total) / 60);
   const { maxRunningTimeMinutes: limit } = spec;
   const findings: Finding[] = [];
@@ -68,27 +82,6 @@ export function checkTime(input: PlanInput): Finding[] {
     findings.push({ check: 'P13', level: 'info', message, numbers });
   }
   return [...findings, ...checkCost(input, use.total / 3600)];
-}
-
-function checkCost({ spec, facts }: PlanInput, hours: number): Finding[] {
-  const { prices } = facts;
-  if (!prices) return [];
-  const { nodes, ecsSpec, quotaId, gpuType } = spec.compute;
-  const names = [ecsSpec, quotaId, gpuType].filter((name) => name !== undefined);
-  const priced = names.find((name) => Object.hasOwn(prices.perNodeHour, name));
-  if (priced === undefined) {
-    const message = `the price table has no ${names.join(' or ')}`;
-    return [{ check: 'P13', level: 'info', message, numbers: {}, advice: 'add the price of a node for an hour' }];
-  }
-  const price = prices.perNodeHour[priced] as number;
-  const cost = nodes * hours * price;
-  const { most = Number.POSITIVE_INFINITY, currency } = prices;
-  const isOver = cost > most;
-  const numbers = { nodes, hours, price, cost };
-  const formula = `${nodes} nodes × ${hours.toFixed(2)} h × ${grouped(price)} = ${grouped(cost)} ${currency}`;
-  if (!isOver) return [{ check: 'P13', level: 'info', message: formula, numbers }];
-  const message = `${formula}, more than the ${grouped(most)} ${currency} it may cost`;
-  return [{ check: 'P13', level: 'warn', message, numbers: { ...numbers, most }, advice: 'lower train_tokens' }];
 }
 
 /** P14: neither an iteration nor the start is taken for a hang. */

@@ -58,7 +58,8 @@ function podGroup(spec: CptRunSpec, type: WireJobSpec['Type'], podCount: number)
   };
 }
 
-function toDataSource(source: { uri?: string; datasetId?: string; mountPath: string }): WireDataSource {
+/** A folder to mount, as PAI takes it. */
+export function toDataSource(source: { uri?: string; datasetId?: string; mountPath: string }): WireDataSource {
   return omitUndefined({ DataSourceId: source.datasetId, Uri: source.uri, MountPath: source.mountPath });
 }
 

@@ -30,10 +30,7 @@ describe('attributeFailure', () => {
   });
 
   it('does not take the out-of-memory of a rank that is torn down for the cause (nccl#1284)', () => {
-    const failure = explain([
-      pod('master-0', timeout('08:41:22.1')),
-      pod('worker-0', iteration('08:42:01'), OOM),
-    ]);
+    const failure = explain([pod('master-0', timeout('08:41:22.1')), pod('worker-0', iteration('08:42:01'), OOM)]);
     expect(failure).toMatchObject({ cause: 'nccl-timeout', podId: 'dlc1-master-0' });
     expect(failure.consequences).toMatchObject([{ cause: 'cuda-oom', podId: 'dlc1-worker-0' }]);
     expect(failure.advice).toContain('no pod’s log has an earlier error');
@@ -47,7 +44,14 @@ describe('attributeFailure', () => {
 
   it('reads a process killed from outside out of torchrun’s root-cause block', () => {
     const failure = explain([
-      pod('master-0', CHILD, 'Root Cause (first observed failure):', '[0]:', '  time      : 2026-11-24_08:31:22', '  exitcode  : -9 (pid: 1391)'),
+      pod(
+        'master-0',
+        CHILD,
+        'Root Cause (first observed failure):',
+        '[0]:',
+        '  time      : 2026-11-24_08:31:22',
+        '  exitcode  : -9 (pid: 1391)',
+      ),
     ]);
     expect(failure).toMatchObject({ cause: 'host-oom', at: '2026-11-24T08:31:22.000' });
   });
@@ -72,7 +76,9 @@ describe('attributeFailure', () => {
   });
 
   it('stays small, however much there is', () => {
-    const many = Array.from({ length: 64 }, (_, i) => pod(`worker-${i}`, ...Array(100).fill(`${OOM}${'x'.repeat(9000)}`)));
+    const many = Array.from({ length: 64 }, (_, i) =>
+      pod(`worker-${i}`, ...Array(100).fill(`${OOM}${'x'.repeat(9000)}`)),
+    );
     expect(JSON.stringify(explain(many)).length).toBeLessThan(20_000);
   });
 });

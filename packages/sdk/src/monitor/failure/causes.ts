@@ -48,7 +48,7 @@ export const CAUSES = {
     log: /\bexit ?code\s{0,3}:? ?(?:-9|137)\b|oom-kill|\bKilled process \d|\bOOMKilled\b|Signal 9 \(SIGKILL\)/i,
     platform: /OOMKilled|\bexit(?:ed)? (?:with )?code:? 137\b/i,
     title: 'a process was killed, mostly because the pod used more memory than it has',
-    advice: 'give the pods more memory (memoryGiBPerNode), and compare MemoryUsage of cpt jobs metrics',
+    advice: 'give the pods more memory (memoryGiBPerNode), and compare MemoryUsage of cpt metrics',
   },
   'disk-full': {
     place: 'first',
@@ -142,7 +142,8 @@ const FROM_PLATFORM = ENTRIES.filter(([, { platform }]) => platform);
 /** Longer lines are cut before they are searched. */
 const LONGEST = 4096;
 /** Nearly every line has none of these words, and needs no further look. */
-const HINT = /error|exception|memory|killed|exit ?code|timeout|signal|sigterm|ECC|Xid|assert|no space|quota|nan\b|diverged/i;
+const HINT =
+  /error|exception|memory|killed|exit ?code|timeout|signal|sigterm|ECC|Xid|assert|no space|quota|nan\b|diverged/i;
 
 /** What a line of a pod's log is a symptom of. */
 export function causeOfLine(line: string): CauseId | undefined {

@@ -34,7 +34,10 @@ it('takes the events of a failed pod for reasons', async () => {
       throw paiError('CPT_PAI_NOT_FOUND', { status: 404 });
     },
     GetPodEvents: () => ({
-      Events: ['2026-11-24T08:00:00Z Normal Scheduled ok', '2026-11-24T08:01:00Z Warning Failed Failed to pull image "x:1"'],
+      Events: [
+        '2026-11-24T08:00:00Z Normal Scheduled ok',
+        '2026-11-24T08:01:00Z Warning Failed Failed to pull image "x:1"',
+      ],
       ...{ JobId: 'dlc1', PodId: 'dlc1-worker-0' },
     }),
   });

@@ -5,10 +5,11 @@ const TOLERANCE = 0.02;
 
 /** The rate after `iteration` steps: linear warm-up, then a cosine, then the floor, as Megatron computes it. */
 export function scheduledRate(iteration: number, schedule: LearningRateSchedule): number {
-  const { peak, min, warmupIterations, decayIterations } = schedule;
-  if (warmupIterations > 0 && iteration <= warmupIterations) return (peak * Math.max(0, iteration)) / warmupIterations;
-  if (iteration > decayIterations) return min;
-  const share = (iteration - warmupIterations) / (decayIterations - warmupIterations);
+  const { peak, min, warmupIterations, decayIterations, startIteration = 0 } = schedule;
+  const step = iteration - startIteration;
+  if (warmupIterations > 0 && step <= warmupIterations) return (peak * Math.max(0, step)) / warmupIterations;
+  if (step > decayIterations) return min;
+  const share = (step - warmupIterations) / (decayIterations - warmupIterations);
   return min + 0.5 * (peak - min) * (Math.cos(Math.PI * share) + 1);
 }
 
@@ -18,7 +19,7 @@ export function checkLearningRate(draft: Draft, { iteration, learningRate: rate 
   if (!schedule || rate === undefined) return [];
   const earliest = iteration - draft.skippedInAll - 1;
   const rates = [iteration, earliest].map((step) => scheduledRate(step, schedule));
-  const { warmupIterations: top } = schedule;
+  const top = schedule.warmupIterations + (schedule.startIteration ?? 0);
   if (earliest <= top && top <= iteration) rates.push(schedule.peak);
   const low = Math.min(...rates) * (1 - TOLERANCE);
   const high = Math.max(...rates) * (1 + TOLERANCE);
