@@ -140,7 +140,7 @@ async function putDown(
       if (first === end) continue;
       signal?.throwIfAborted();
       const ids = await reader.read(document, signal);
-      checkIds(ids, dtype, `${dataset.prefix}: document ${document}`);
+      checkIds(ids, dtype, () => `${dataset.prefix}: document ${document}`);
       for (let i = first; i < end; i++) {
         await (appenders[bucketOf(buckets, places[i] as number)] as Appender).append(ids);
         report?.(0, 0, ids.length * TOKEN_DTYPES[dtype].bytes);

@@ -1,9 +1,11 @@
 import { createJsonTextReader, NEEDS_PARSE, type ReadJsonText } from '../documents/json-text.ts';
+import { RANGE_BYTES } from './range/line-range.ts';
 import type { TextEngine } from './text-engine.ts';
 
 /** Loads beyond the end of a batch are allowed up to this many bytes. */
 const SLACK = 64;
-const CAPACITY = 2 ** 20;
+/** A range and nearly every last line of one. Only what batches touch of it is ever real. */
+const CAPACITY = RANGE_BYTES + 2 ** 22;
 
 /** Takes texts out of JSON in bytes, straight to where the engine reads them. */
 export interface JsonLines {

@@ -51,8 +51,8 @@ interface Job {
 /** Batches under way in each thread: one that is worked on, and those that wait while another thread has the first in order. */
 const PER_THREAD = 3;
 const MAX_ATTEMPTS = 2;
-/** Ids of a batch of ordinary size: at most one a byte. Memory that is not written to costs nothing. */
-const ROOM_BYTES = 4 * (RANGE_BYTES + 65536);
+/** Ids of a range with nearly any last line: at most one a byte. Memory that is not written to costs nothing. */
+const ROOM_BYTES = 4 * (RANGE_BYTES + 2 ** 22);
 
 /**
  * A pool over threads that `start` makes. A batch is kept until its result is there: when its thread dies, a new thread tries it

@@ -36,9 +36,41 @@ const combiningClasses = new Map<number, number>();
  * the running engine instead: with Unicode 17 it reorders 154 marks and composes 21 characters that the reference leaves alone.
  */
 export function normalizeNfc(text: string): string {
-  const points = reorder(decompose(text));
-  return stringOf(compose(points));
+  let normalized = '';
+  let done = 0;
+  for (let at = 0; at < text.length; ) {
+    if (!isUnsafeAt(text, at)) {
+      at++;
+      continue;
+    }
+    // Nothing joins a safe character to what stands before it: it and the unsafe ones behind it are changed by themselves.
+    const from = Math.max(done, isLowSurrogate(text, at - 1) ? at - 2 : at - 1);
+    while (at < text.length && isUnsafeAt(text, at)) at += (text.codePointAt(at) as number) > 0xffff ? 2 : 1;
+    normalized += text.slice(done, from) + normalizeAll(text.slice(from, at));
+    done = at;
+  }
+  return normalized + text.slice(done);
 }
+
+const normalizeAll = (text: string): string => stringOf(compose(reorder(decompose(text))));
+
+let unsafe: Uint8Array | undefined;
+
+/** Bit by code point, up to the last plane that has unsafe ones. */
+function unsafeTable(): Uint8Array {
+  const table = new Uint8Array(0x30000);
+  for (const codePoint of nfcUnsafeCodePoints()) table[codePoint] = 1;
+  return table;
+}
+
+function isUnsafeAt(text: string, at: number): boolean {
+  unsafe ??= unsafeTable();
+  const unit = text.charCodeAt(at);
+  if ((unit & 0xfc00) !== 0xd800) return unsafe[unit] === 1;
+  return unsafe[text.codePointAt(at) as number] === 1;
+}
+
+const isLowSurrogate = (text: string, at: number): boolean => (text.charCodeAt(at) & 0xfc00) === 0xdc00;
 
 /** Code points that may change under NFC, or change with what stands before them: text without them is in NFC already. */
 export function* nfcUnsafeCodePoints(): Generator<number> {

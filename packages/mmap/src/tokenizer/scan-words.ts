@@ -70,9 +70,15 @@ export function createScanWords(
   }
 
   return function scanWords(start, end, testsNfc) {
-    const unsafe = testsNfc ? NFC_UNSAFE : 0;
     const saved = text[end] as number;
     text[end] = 255;
+    const count = scanToEnd(start, end, testsNfc ? NFC_UNSAFE : 0);
+    text[end] = saved;
+    return count;
+  };
+
+  /** Byte 255 stands at `end`. */
+  function scanToEnd(start: number, end: number, unsafe: number): number {
     let count = 0;
     let at = start | 0;
     while (at < end) {
@@ -82,7 +88,7 @@ export function createScanWords(
       let before = 0; // code point of a three-byte character directly before a letter
       if (kind === LEAD) {
         const entry = entryAt(at, first);
-        if ((entry & unsafe) !== 0) return restore(NEEDS_NFC);
+        if ((entry & unsafe) !== 0) return NEEDS_NFC;
         kind = entry & CLASS_MASK;
         if (first < 0xe0) length = 2;
         else if (first < 0xf0) {
@@ -97,7 +103,7 @@ export function createScanWords(
       if (kind !== LETTER) {
         if (kind === NUMBER) {
           next = digitsFrom(next, maxDigits - 1, unsafe);
-          if (next < 0) return restore(NEEDS_NFC);
+          if (next < 0) return NEEDS_NFC;
           ends[count++] = at = next;
           continue;
         }
@@ -113,13 +119,13 @@ export function createScanWords(
         const mayLead = isGpt2 ? first === 0x20 : kind !== NEWLINE;
         if (followerKind === LEAD) {
           const entry = entryAt(next, follower);
-          if ((entry & unsafe) !== 0) return restore(NEEDS_NFC);
+          if ((entry & unsafe) !== 0) return NEEDS_NFC;
           followerKind = entry & CLASS_MASK;
         }
         if (!mayLead || followerKind !== LETTER) {
           if (isGpt2 && mayLead && followerKind === NUMBER) {
             next = digitsFrom(next, maxDigits, unsafe);
-            if (next < 0) return restore(NEEDS_NFC);
+            if (next < 0) return NEEDS_NFC;
             ends[count++] = at = next;
             continue;
           }
@@ -150,7 +156,7 @@ export function createScanWords(
             followerKind = byteClass[follower] as number;
             if (followerKind === LEAD) {
               const entry = entryAt(next, follower);
-              if ((entry & unsafe) !== 0) return restore(NEEDS_NFC);
+              if ((entry & unsafe) !== 0) return NEEDS_NFC;
               followerKind = entry & CLASS_MASK;
             }
           }
@@ -186,7 +192,7 @@ export function createScanWords(
           const codePoint =
             ((lead & 15) << 12) | (((text[at + 1] as number) & 63) << 6) | ((text[at + 2] as number) & 63);
           const entry = bmp[codePoint] as number;
-          if ((entry & unsafe) !== 0) return restore(NEEDS_NFC);
+          if ((entry & unsafe) !== 0) return NEEDS_NFC;
           if ((entry & CLASS_MASK) !== LETTER) break;
           if (before !== 0 && (entry & NEVER_CUT) === 0) {
             const hash = hashCharacters(before, codePoint);
@@ -196,7 +202,7 @@ export function createScanWords(
           at = (at + 3) | 0;
         } else {
           const entry = entryAt(at, lead);
-          if ((entry & unsafe) !== 0) return restore(NEEDS_NFC);
+          if ((entry & unsafe) !== 0) return NEEDS_NFC;
           if ((entry & CLASS_MASK) !== LETTER) break;
           at = (at + (lead < 0xe0 ? 2 : 4)) | 0;
           before = 0;
@@ -204,13 +210,8 @@ export function createScanWords(
       }
       ends[count++] = at;
     }
-    return restore(count);
-
-    function restore(result: number): number {
-      text[end] = saved;
-      return result;
-    }
-  };
+    return count;
+  }
 
   /** The position behind up to `most` digits, or -1 for NFC. */
   function digitsFrom(from: number, most: number, unsafe: number): number {

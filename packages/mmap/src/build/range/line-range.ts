@@ -18,8 +18,8 @@ export interface LineRange {
   maxLine: number;
 }
 
-/** Bytes of a range: with its last line it is mostly below 1 MiB, to which size JSON is read in one buffer. */
-export const RANGE_BYTES = 960 * 1024;
+/** Bytes of a range. Each costs four messages between threads, some 2 % of encoding it; larger ones, memory in every thread. */
+export const RANGE_BYTES = 2 ** 20;
 
 /** What was found in a range. */
 export interface RangeRead {

@@ -1,17 +1,19 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { Batch } from '../../documents/batch.ts';
 import { fileChanged } from '../files/node.ts';
-import type { LineRange, RangeRead } from './line-range.ts';
+import { type LineRange, RANGE_BYTES, type RangeRead } from './line-range.ts';
 
 const NEWLINE = 0x0a;
 /** What is read behind a range at once: the last line usually ends there. */
 const BEHIND_BYTES = 1 << 15;
+/** A range and what is read behind it at once. */
+const ORDINARY_BYTES = RANGE_BYTES + 2 * BEHIND_BYTES;
 /** Above this, memory is not kept for the next range. */
 const KEPT_BYTES = 1 << 24;
 
 /** Reads ranges, in the foreground, into memory that is used again. The last file stays open. */
 export function createRangeReader(): { read(range: LineRange): { batch: Batch; read: RangeRead }; close(): void } {
-  let buffer = Buffer.allocUnsafeSlow(1 << 20);
+  let buffer = Buffer.allocUnsafeSlow(ORDINARY_BYTES);
   let path: string | undefined;
   let file = -1;
 
@@ -40,7 +42,8 @@ export function createRangeReader(): { read(range: LineRange): { batch: Batch; r
     const base = range.isLineStart ? from : from - 1;
     const last = to - 1 - base; // the line that this byte belongs to is the last one of the range
     let size = Math.min(to + BEHIND_BYTES, end) - base;
-    if (buffer.length < size || buffer.length > KEPT_BYTES) buffer = Buffer.allocUnsafeSlow(Math.max(size, 1 << 20));
+    if (buffer.length < size || buffer.length > KEPT_BYTES)
+      buffer = Buffer.allocUnsafeSlow(Math.max(size, ORDINARY_BYTES));
     fill(range, base, 0, size);
     const start = range.isLineStart ? 0 : buffer.subarray(0, last).indexOf(NEWLINE) + 1;
     if (start === 0 && !range.isLineStart) return found(range, base, last + 1, last + 1, false); // within one line
