@@ -9,8 +9,15 @@ import { type WatchEvent, type WatchOptions, watchJob } from './monitor/watch-jo
 import { omitUndefined } from './omit-undefined.ts';
 import type { PaiTransport } from './pai-transport.ts';
 import { type Clock, pollUntil, systemClock } from './poll.ts';
+import type { FolderTree, FoundCheckpoints } from './restart/checkpoints.ts';
 import type { RestartTruth } from './restart/restart-truth.ts';
-import { planJobResume, type RestartFacts, type ResumeFromOptions, readRestartTruth } from './restart/resume-job.ts';
+import {
+  planJobResume,
+  type RestartFacts,
+  type ResumeFromOptions,
+  readCheckpoints,
+  readRestartTruth,
+} from './restart/resume-job.ts';
 import type { ResumePlan } from './restart/resume-run.ts';
 import type { CptRunSpecInput } from './run-spec.ts';
 import type { Job } from './schemas.ts';
@@ -102,6 +109,15 @@ export class Jobs {
    */
   recover(journal: SubmitJournal, options: RecoverOptions & SubmitPatience = {}): Promise<RecoveredSubmission[]> {
     return recoverJobs(this.#submitter, journal, options);
+  }
+
+  /** The newest complete checkpoint in the output folder of the job, made from `spec`: see `readCheckpoints`. */
+  checkpoints(
+    jobId: string,
+    spec: CptRunSpecInput,
+    facts: RestartFacts & { output: FolderTree },
+  ): Promise<FoundCheckpoints> {
+    return readCheckpoints(this.#pai, jobId, spec, facts);
   }
 
   /** What a restart of the job, made from `spec`, would keep and lose: see `restartTruth`. */

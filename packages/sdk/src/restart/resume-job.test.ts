@@ -5,7 +5,7 @@ import { scriptedPai } from '../../test/scripted-pai.ts';
 import { megatronCommand } from '../megatron-command.ts';
 import type { WireJob } from '../pai-wire.ts';
 import type { FolderTree } from './checkpoints.ts';
-import { planJobResume, readRestartTruth } from './resume-job.ts';
+import { planJobResume, readCheckpoints, readRestartTruth } from './resume-job.ts';
 
 const TOKENS = 32_768;
 const spec = run72B(
@@ -50,6 +50,20 @@ const rank = (iteration: string, folder = FOLDER): string =>
   `checkpoint/${folder}/iter_${iteration}/mp_rank_00/model_optim_rng.pt`;
 const tracker = `checkpoint/${FOLDER}/latest_checkpointed_iteration.txt`;
 const refused = (message: string) => ({ code: 'CPT_INPUT_JOB_RESUME', message: expect.stringContaining(message) });
+
+describe('readCheckpoints', () => {
+  it('G7: finds the newest complete checkpoint of the run below `checkpoint`, and says what is wrong with a newer one', async () => {
+    const output = tree({ [rank('0000400')]: 'zip', [rank('0000500')]: 'cut', [tracker]: '500' });
+    expect(await readCheckpoints(paiWith({}), 'dlc1', spec, { output })).toMatchObject({
+      newest: { iteration: 400, folder: `checkpoint/${FOLDER}`, format: 'torch', hasOptimizer: false },
+      incomplete: [{ iteration: 500, problems: [expect.stringContaining('its 3 bytes')] }],
+      tracker: '500',
+    });
+    await expect(readCheckpoints(paiWith({}), 'dlc1', spec, { output: tree({}) })).rejects.toMatchObject(
+      refused('which folder is this run’s is not clear'),
+    );
+  });
+});
 
 describe('planJobResume', () => {
   it('goes on from the newest complete checkpoint in the output folder', async () => {

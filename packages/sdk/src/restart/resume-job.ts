@@ -107,6 +107,23 @@ export async function readRestartTruth(
   return restartTruth({ launcher: facts.launcher, checkpoints: looked?.found, lastIteration: told.lastIteration });
 }
 
+/**
+ * The saves of a job's run in its output folder: the newest complete one, and what is wrong with newer ones. The logs say only
+ * that a save ended, not that its files are still whole.
+ * @throws InvalidInputError `CPT_INPUT_JOB_RESUME` when the run's folder below `checkpoint` is not there or not clear.
+ */
+export async function readCheckpoints(
+  pai: PaiTransport,
+  jobId: string,
+  value: CptRunSpecInput,
+  facts: RestartFacts & { output: FolderTree },
+): Promise<FoundCheckpoints> {
+  const spec = parseRunSpec(value);
+  const job = toJob(await pai.call('GetJob', { path: { JobId: jobId } }, { signal: facts.signal }));
+  const told = await readTold(pai, job, facts.signal);
+  return (await lookInto(facts.output, spec, told, facts)).found;
+}
+
 function withoutFolder(error: unknown): { found: FoundCheckpoints } {
   if (!CptError.isInstance(error)) throw error;
   return { found: { incomplete: [], notes: [error.message] } };
