@@ -39,6 +39,9 @@ describe('parseJobRequest', () => {
       graceMs: 30_000,
       demand: { 'machines ecs.c6.large': 2, 'quota quota1': 8 },
       priority: 4,
+      isSpot: false,
+      isSanityChecked: false,
+      reservedMs: undefined,
     });
     expect(parseJobRequest(BODY)).toMatchObject({ workspaceId: '', maxRunningMs: undefined, mounts: [], env: {} });
   });

@@ -20,6 +20,12 @@ export interface JobRequest {
   readonly demand?: Demand;
   /** Its place there: 9 is first; 1 when absent. */
   readonly priority?: number;
+  /** It bids for spot machines. */
+  readonly isSpot?: boolean;
+  /** Its machines are checked before it runs. */
+  readonly isSanityChecked?: boolean;
+  /** For how long its machines are kept when it has ended. */
+  readonly reservedMs?: number | undefined;
 }
 
 export interface PodSpec {
@@ -70,6 +76,9 @@ export function parseJobRequest(body: Readonly<Record<string, unknown>>, uriOfDa
       DEFAULT_GRACE_MS,
     demand: demandOf(specs, quotaId === undefined ? undefined : readText('ResourceId', quotaId)),
     priority,
+    isSpot: (body.JobSpecs as unknown[]).some((spec) => isRecord(spec) && spec.UseSpotInstance === true),
+    isSanityChecked: settings.EnableSanityCheck === true,
+    reservedMs: readDuration('Settings.JobReservedMinutes', settings.JobReservedMinutes, 60_000),
   };
 }
 

@@ -126,14 +126,22 @@ async function runJob(
     failed('JobFailed', error),
   );
   runEnded.abort();
-  const isShown = stop.signal.aborted && isUserStop(stop.signal.reason);
-  const stopping = isShown ? host.clock.sleep(host.paceMs, closing).catch(() => {}) : undefined;
   await endPods(task, task.request.graceMs);
-  await stopping;
+  await reserve(host, task, ending, save);
+  const isShown = stop.signal.aborted && isUserStop(stop.signal.reason);
+  if (isShown) await host.clock.sleep(host.paceMs, closing).catch(() => {});
   admission.leave(job.jobId);
   // A stop that arrived while the last processes ended is honoured: the caller has been told `Stopping`.
   finishJob(job, stop.signal.aborted ? (stop.signal.reason as Ending) : ending, host.clock.now());
   save();
+}
+
+/** Keeps the machines of an ended job for as long as it asked, or until it is stopped. */
+async function reserve(host: Host, { job, request, stop }: LiveJob, ending: Ending, save: () => void): Promise<void> {
+  if (request.reservedMs === undefined || stop.signal.aborted) return;
+  enterStatus(job, `${ending.status}Reserving`, host.clock.now(), ending.reason);
+  save();
+  await host.clock.sleep(request.reservedMs, stop.signal).catch(() => {});
 }
 
 async function endPods({ pods }: LiveJob, graceMs: number): Promise<void> {
@@ -175,9 +183,11 @@ async function walkStates(
   await enter('Queuing');
   if (task.script) await host.clock.sleep(task.script.queueMs, signal);
   await awaitTurn(host, admission, task, save);
+  if (request.isSpot) await enter('Bidding');
   const planned = planPods(job, request, host.clock.now());
   job.pods = planned.map(({ pod }) => pod);
   await enter('EnvPreparing');
+  if (request.isSanityChecked) await enter('SanityChecking');
 
   const start = task.script
     ? scriptedStart(host, task, task.script, planned)

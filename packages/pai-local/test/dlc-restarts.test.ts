@@ -1,6 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../src/clock.ts';
 import { type PaiLocal, parseScenario } from '../src/index.ts';
 import { type Answer, type Call, caller, isRunning, openSandbox, type Sandbox, sendRaw, until } from './client.ts';
 
@@ -18,11 +19,17 @@ beforeEach(async () => {
 });
 afterEach(() => sandbox.close());
 
-async function createJob(UserCommand: string, more: Record<string, unknown> = {}, workers = 1): Promise<string> {
+async function createJob(
+  UserCommand: string,
+  more: Record<string, unknown> = {},
+  workers = 1,
+  job: Record<string, unknown> = {},
+): Promise<string> {
   const spec = { Type: 'Worker', Image: 'shell', PodCount: workers, EcsSpec: 'ecs.c6.large', ...more };
   const body = {
     ...{ DisplayName: 'x', JobType: 'PyTorchJob', JobSpecs: [spec], UserCommand },
     DataSources: [{ Uri: 'nas://fs.cn-hangzhou/out', MountPath: '/mnt/out' }],
+    ...job,
   };
   return (await call('CreateJob', 'POST', JOBS, { body })).body.JobId;
 }
@@ -39,6 +46,36 @@ const inFile = (name: string) =>
 
 /** Fails in its first life and ends well in the second. */
 const ONCE = (how: string) => `echo life; mkdir /mnt/out/first 2>/dev/null && ${how}; exit 0`;
+
+describe('the states that a job asks for', () => {
+  it('bids for spot machines, checks them, and keeps them when it has ended, until it is stopped', async () => {
+    const settings = { EnableSanityCheck: true, JobReservedMinutes: 10 };
+    const id = await createJob('exit 0', { UseSpotInstance: true }, 1, { Settings: settings });
+    await awaitJob(id, ({ body }) => body.Status === 'SucceededReserving');
+    await call('StopJob', 'POST', `${JOBS}/${id}/stop`);
+    expect(statuses(await awaitJob(id))).toEqual([
+      'Creating',
+      'Queuing',
+      'Bidding',
+      'EnvPreparing',
+      'SanityChecking',
+      'Running',
+      'SucceededReserving',
+      'Stopping',
+      'Stopped',
+    ]);
+  });
+
+  it('keeps those of a job that failed, and then says that it failed', async () => {
+    const clock = { ...systemClock, sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 1000, signal) };
+    server = await sandbox.start({ stateDirectory: join(sandbox.directory, 'fast'), clock });
+    call = caller(server.url, '2020-12-03');
+    const id = await createJob('exit 3', {}, 1, { Settings: { JobReservedMinutes: 1 } });
+    const job = await awaitJob(id);
+    expect(statuses(job).slice(-3)).toEqual(['Running', 'FailedReserving', 'Failed']);
+    expect(job.body.ReasonMessage).toContain('exited with code 3');
+  });
+});
 
 describe('RestartPolicy', () => {
   it('gives a failed pod another life with another PodUid, and keeps the log of the first', async () => {
