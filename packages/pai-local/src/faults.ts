@@ -20,6 +20,8 @@ export const SHAPING_FAULTS = [
   'double-listing',
   'reordered-list',
   'shifting-pages',
+  'late-log-lines',
+  'disordered-log',
   'clock-skew',
   'unknown-status',
   'slow-body',

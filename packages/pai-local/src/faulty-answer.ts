@@ -153,7 +153,15 @@ function reshape(body: Record<string, unknown>, rule: FaultRule): Record<string,
     const jobs = Array.isArray(body.Jobs) ? { Jobs: body.Jobs.map((job) => ({ ...job, Status: status })) } : {};
     return { ...body, ...jobs, ...('Status' in body && { Status: status }) };
   }
+  if (Array.isArray(body.Logs)) return { ...body, Logs: reshapeLog(body.Logs, rule) };
   return body;
+}
+
+/** Collectors bring the lines of a pod late, one here and one there, and not always in order. */
+function reshapeLog(lines: readonly unknown[], { fault }: FaultRule): readonly unknown[] {
+  if (fault === 'late-log-lines') return lines.filter((_, at) => at % 3 !== 2);
+  if (fault !== 'disordered-log') return lines;
+  return lines.map((line, at) => lines[at % 2 === 0 ? at + 1 : at - 1] ?? line);
 }
 
 function shiftTimes(value: unknown, ms: number): unknown {

@@ -16,6 +16,8 @@ describe('findOverlap', () => {
     ['a late line', 'abd', 'abcde', 'ce', 'abcde'],
     ['a late line among equal ones', '-x-', '-xy-z', 'yz', '-xy-z'],
     ['a line that repeats', 'aaa', 'aaaa', 'a', 'aaaa'],
+    ['known lines that are hidden for once', 'abcdef', 'abdefg', 'g', 'abcdefg'],
+    ['known lines in another order', 'abcdef', 'badcfeg', 'g', 'abcdefg'],
     ['a repeated line after the window moved', 'ab-', '-c-', 'c-', 'ab-c-'],
   ])('%s', (_, known, window, fresh, merged) => {
     expect(overlap(known, window)).toEqual({ fresh, merged, isConnected: true });
@@ -45,6 +47,32 @@ describe('findOverlap', () => {
           known = found.merged.slice(-120);
         }
         expect(told).toEqual(Array.from({ length: end }, (_, index) => `line ${index}`));
+      }),
+    );
+  });
+
+  it('tells each line once when lines come late, are hidden again, and change places', () => {
+    const view = fc.record({
+      length: fc.integer({ min: 1, max: 60 }),
+      hide: fc.constantFrom(0, 3, 5),
+      isSwapped: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(view, { minLength: 1, maxLength: 12 }), (views) => {
+        let known: string[] = [];
+        let end = 0;
+        const told: string[] = [];
+        for (const { length, hide, isSwapped } of [...views, { length: 1, hide: 0, isSwapped: false }]) {
+          end += length;
+          const shown = Array.from({ length: end }, (_, index) => `line ${index}`).filter(
+            (_, index) => hide === 0 || index % hide !== hide - 1,
+          );
+          const window = isSwapped ? shown.map((line, at) => shown[at % 2 === 0 ? at + 1 : at - 1] ?? line) : shown;
+          const found = findOverlap(known, window);
+          told.push(...found.fresh.map((index) => window[index] as string));
+          known = found.merged;
+        }
+        expect([...told].sort()).toEqual(Array.from({ length: end }, (_, index) => `line ${index}`).sort());
       }),
     );
   });

@@ -27,13 +27,46 @@ export function findOverlap(known: readonly string[], window: readonly string[])
   const run = endOverlap(known, window);
   if (run >= SURE_RUN || run === known.length || run === window.length) return joinAtEnd(known, window, run);
   const pairs = commonSubsequence(known, window);
-  if (pairs.length <= run) return joinAtEnd(known, window, run);
-  const matched = new Set(pairs.map(([, inWindow]) => inWindow));
+  if (pairs.length > run) return joinInside(known, window, pairs);
+  if (run === 0) return joinAtEnd(known, window, 0);
+  const atEnd = Array.from({ length: run }, (_, index): [number, number] => [known.length - run + index, index]);
+  return joinInside(known, window, atEnd);
+}
+
+/**
+ * What the window does not show of known lines is kept: a collector that brings lines late may also show them and not, and
+ * what was forgotten would be told again. A line that changed its place was known; one equal to a line long before the
+ * window is another.
+ */
+function joinInside(known: readonly string[], window: readonly string[], pairs: readonly [number, number][]): Overlap {
   const [firstKnown] = pairs[0] as [number, number];
-  const [lastKnown] = pairs.at(-1) as [number, number];
-  const fresh = window.map((_, index) => index).filter((index) => !matched.has(index));
-  // A window that ends before what is known brings nothing for the end; what is known there stays.
-  const merged = [...known.slice(0, firstKnown), ...window, ...known.slice(lastKnown + 1)];
+  const matchedKnown = new Set(pairs.map(([inKnown]) => inKnown));
+  const elsewhere = new Map<string, number>();
+  for (let index = Math.max(0, firstKnown - SURE_RUN); index < known.length; index++) {
+    const line = known[index] as string;
+    if (!matchedKnown.has(index)) elsewhere.set(line, (elsewhere.get(line) ?? 0) + 1);
+  }
+  const fresh: number[] = [];
+  const merged: string[] = [];
+  let [nextKnown, nextWindow] = [0, 0];
+  for (const [inKnown, inWindow] of [...pairs, [known.length, window.length] as const]) {
+    // Behind the last pair what is known stays at the end: a window that ends before it brings nothing for the end.
+    const kept = known.slice(nextKnown, inKnown);
+    const isEnd = inKnown === known.length;
+    if (!isEnd) merged.push(...kept);
+    for (let index = nextWindow; index < inWindow; index++) {
+      const line = window[index] as string;
+      const count = elsewhere.get(line) ?? 0;
+      if (count > 0) elsewhere.set(line, count - 1);
+      else {
+        fresh.push(index);
+        merged.push(line);
+      }
+    }
+    if (isEnd) merged.push(...kept);
+    else merged.push(known[inKnown] as string);
+    [nextKnown, nextWindow] = [inKnown + 1, inWindow + 1];
+  }
   return { fresh, merged, isConnected: true };
 }
 
