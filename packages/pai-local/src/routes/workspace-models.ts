@@ -8,7 +8,7 @@ import { compareBy, isRecord, pageOf, type Query, readChoice } from '../paramete
 import type { ModelRecord, ModelVersionRecord, Registry } from '../registry.ts';
 import { nextSequence } from '../state.ts';
 import { checkWorkspace } from '../workspaces.ts';
-import { readPage, WORKSPACE_VERSION } from './workspace.ts';
+import { operation, readPage } from './workspace.ts';
 
 const MODELS = '/api/v1/models';
 const MODEL = `${MODELS}/{ModelId}`;
@@ -20,14 +20,6 @@ const LIST_VERSIONS_QUERY = [...PAGING, 'VersionName', 'FormatType', 'FrameworkT
 /** The operations of AIWorkSpace on models: those of the account, and the cards of the Model Gallery (Provider `pai`). */
 export function modelOperations(registry: Registry, { now }: Clock): Operation[] {
   const { models } = registry;
-  const operation = (
-    action: string,
-    method: string,
-    path: string,
-    query: readonly string[],
-    handle: Operation['handle'],
-  ): Operation => ({ action, version: WORKSPACE_VERSION, method, path, query, handle });
-
   const find = (modelId: string | undefined): ModelRecord => {
     const model = models.get(modelId ?? '') ?? GALLERY.find((card) => card.modelId === modelId);
     if (model) return model;

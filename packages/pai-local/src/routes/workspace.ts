@@ -19,17 +19,18 @@ const LIST_DATASETS_QUERY = [...PAGING, 'WorkspaceId', 'Name', 'DataSourceTypes'
 
 const SOURCE_TYPES = ['OSS', 'NAS', 'EXTREMENAS', 'CPFS', 'BMCPFS'];
 
+/** An operation of AIWorkSpace. */
+export const operation = (
+  action: string,
+  method: string,
+  path: string,
+  query: readonly string[],
+  handle: Operation['handle'],
+): Operation => ({ action, version: WORKSPACE_VERSION, method, path, query, handle });
+
 /** The operations of AIWorkSpace on workspaces and data sets. */
 export function workspaceOperations(registry: Registry, { now }: Clock): Operation[] {
   const { datasets } = registry;
-  const operation = (
-    action: string,
-    method: string,
-    path: string,
-    query: readonly string[],
-    handle: Operation['handle'],
-  ): Operation => ({ action, version: WORKSPACE_VERSION, method, path, query, handle });
-
   const findDataset = (datasetId: string | undefined): DatasetRecord => {
     const dataset = datasets.get(datasetId ?? '');
     if (dataset) return dataset;
