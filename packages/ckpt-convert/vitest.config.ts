@@ -4,7 +4,7 @@ import { defineConfig, mergeConfig } from 'vitest/config';
 import shared from '../../vitest.shared.ts';
 
 /** Threads and processes that tests start run the sources too. */
-const register = join(import.meta.dirname, '../mmap/test/register-typescript.mjs');
+const register = join(import.meta.dirname, '../../checks/register-typescript.mjs');
 
 export default mergeConfig(
   shared,

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
-const LOADER = new URL('../test/register-typescript.mjs', import.meta.url).href;
+const LOADER = new URL('../../../checks/register-typescript.mjs', import.meta.url).href;
 
 let directory: string;
 const running = new Set<ChildProcess>();
@@ -15,7 +15,6 @@ const running = new Set<ChildProcess>();
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'cpt-main-'));
   await chmod(directory, 0o755); // as root, the database runs as another user
-  await mkdir(join(directory, 'compiled'));
 });
 afterEach(() => {
   for (const child of running) child.kill('SIGKILL');
@@ -24,7 +23,7 @@ afterAll(() => rm(directory, { recursive: true, force: true }));
 
 /** The program with nothing in its environment but what is given: no PATH, no HOME. */
 function startProgram(environment: Record<string, string>, options: string[] = [], stdin: 'pipe' | 'ignore' = 'pipe') {
-  const flags = ['--conditions=development', '--import', `${LOADER}?cache=${directory}/compiled`, MAIN, ...options];
+  const flags = ['--conditions=development', '--import', LOADER, MAIN, ...options];
   const env = { PAI_REGION: 'cn-hangzhou', ...environment };
   const child = spawn(process.execPath, flags, { env, cwd: directory, stdio: [stdin, 'pipe', 'pipe'] });
   running.add(child);

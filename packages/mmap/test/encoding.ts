@@ -55,5 +55,5 @@ export function linesBatch(content: string | Uint8Array, more: Partial<Batch> = 
 export const SOURCE_ARGV = [
   '--conditions=development',
   '--import',
-  join(import.meta.dirname, 'register-typescript.mjs'),
+  join(import.meta.dirname, '../../../checks/register-typescript.mjs'),
 ];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** What was translated, by digest: the compiler is loaded for changed files only. */
-const cache = join(import.meta.dirname, '../.results/translated');
+const cache = join(import.meta.dirname, '.results/translated');
 
 async function translate(source, fileName) {
   const { default: ts } = await import('typescript');
