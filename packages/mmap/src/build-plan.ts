@@ -1,5 +1,6 @@
-import { dirname } from 'node:path';
+import { dirname, normalize } from 'node:path';
 import { InvalidInputError } from '@pai-cpt/core';
+import { isSameFile } from './arrange/node.ts';
 import { divideInputs, type Part } from './build/division.ts';
 import { type BadPolicy, type EncodeRules, MAX_SEQUENCE_TOKENS } from './build/encode-rules.ts';
 import { expectedBytes } from './build/expected-bytes.ts';
@@ -122,7 +123,9 @@ export async function planBuild(options: BuildOptions): Promise<BuildPlan> {
   const { facts: tokenizer, source: engine } = await loadForBuild(options.tokenizer, specials);
   const eodToken = chooseEod(options.eod, tokenizer);
   const dtype = chooseDtype(options.dtype ?? 'auto', tokenizer.vocabSize);
+  await refuseOwnInput(parts, [...listed.map(({ path }) => path), tokenizer.file]);
   const warnings = [
+    ...repeatedInputs(listed),
     ...tokenizerWarnings(tokenizer, dtype, eodToken, options.eod !== undefined),
     ...endOfTextWarnings(tokenizer, eodToken),
     ...(await leftoverWarnings(prefix, heldOut !== undefined)),
@@ -156,6 +159,32 @@ export async function planBuild(options: BuildOptions): Promise<BuildPlan> {
     createHeldOutChoice: heldOutChoice,
     warnings,
   };
+}
+
+/** Where a build lists its bad records. */
+export const rejectsName = (prefix: string): string => `${prefix}.rejects.jsonl`;
+
+/** `force` replaces what an earlier build wrote, never what this one reads. */
+async function refuseOwnInput(parts: BuildPlan['parts'], read: readonly string[]): Promise<void> {
+  const endings = ['bin', 'idx', 'json', 'rejects.jsonl'];
+  for (const file of parts.flatMap(({ prefix }) => endings.map((ending) => `${prefix}.${ending}`))) {
+    if (!(await isSameFile(file, file))) continue; // nothing there
+    for (const path of read) {
+      if (!(await isSameFile(path, file))) continue;
+      throw new InvalidInputError(
+        'CPT_INPUT_INVALID',
+        `${file}: is read by this build, which would replace it; choose another output`,
+        { field: 'output', file },
+      );
+    }
+  }
+}
+
+function repeatedInputs(inputs: readonly InputFile[]): string[] {
+  const seen = new Set<string>();
+  const repeated = new Set<string>();
+  for (const path of inputs.map((input) => normalize(input.path))) (seen.has(path) ? repeated : seen).add(path);
+  return [...repeated].map((path) => `${path}: is given more than once; its documents are in the dataset as often`);
 }
 
 /** Inputs that are encoded before threads have started and loaded their tables. */

@@ -1,7 +1,8 @@
-import { CptError, InvalidInputError } from '@pai-cpt/core';
+import type { CptError } from '@pai-cpt/core';
 import { createBadLog } from './build/bad-log.ts';
 import { type BuildCounts, badCount, NO_COUNTS } from './build/counts.ts';
 import { describeStart } from './build/describe-start.ts';
+import { emptyDatasetError, explainError, hasCode, listedIn } from './build/explain-failure.ts';
 import { LOCAL_FILES } from './build/files/build-files.ts';
 import { startFilesThread } from './build/files/node.ts';
 import { type FinishedParts, finishParts } from './build/finish.ts';
@@ -14,10 +15,10 @@ import type { Checkpoint, Prepared, RunState } from './build/resume/journal.ts';
 import { giveNames, openWorkFolder, type WorkFolder, workFolder } from './build/resume/node.ts';
 import { encodeInputs } from './build/run.ts';
 import { writtenWarnings } from './build/written-warnings.ts';
-import { type BuildOptions, type BuildPlan, bytesOf, planBuild } from './build-plan.ts';
+import { type BuildOptions, type BuildPlan, bytesOf, planBuild, rejectsName } from './build-plan.ts';
 import { BATCH_BYTES } from './documents/batch.ts';
 import { STDIN } from './documents/input-file.ts';
-import { processorSeconds } from './node.ts';
+import { processorSeconds, refuseExisting } from './node.ts';
 import type { SidecarInput } from './sidecar.ts';
 import type { TokenDtype } from './token-dtype.ts';
 import type { DatasetSummary } from './write.ts';
@@ -82,12 +83,16 @@ export async function buildDataset(options: BuildOptions, tuning: BuildTuning = 
   };
   try {
     const { resumed } = work;
+    // Whoever held the folder until now may have finished the very dataset.
+    if (!options.force && resumed?.kind !== 'prepared')
+      for (const part of plan.parts) await refuseExisting(part.prefix);
     const prepared =
       resumed?.kind === 'prepared' ? resumed : await prepare({ plan, options, tuning, work, onKept, resumed });
-    await giveNames(prepared.renames);
+    const result = prepared.result as BuildResult;
+    await giveNames(prepared.renames, result.rejects === undefined ? [rejectsName(plan.prefix)] : []);
     await work.remove();
     return {
-      ...(prepared.result as BuildResult),
+      ...result,
       eodToken: plan.eodToken,
       seconds: performance.now() / 1000 - start.seconds,
       cpuSeconds: processorSeconds() - start.cpuSeconds,
@@ -160,7 +165,7 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
     const checkpoint = createCheckpoint({ state, records, writers, work, flushRejects: badLog.flush, resumed });
     const earlier = resumed && {
       bytesRead: bytesDone(plan, resumed),
-      tokens: writers.reduce((sum, { tokens }) => sum + tokens, 0),
+      tokens: tokensOf(writers),
     };
     const startMs = performance.now();
     let lastMs = startMs;
@@ -200,6 +205,10 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
       state.input = plan.inputs.length; // also where a limit ended the build
       if (isResumable) await checkpoint();
     }
+    if (tokensOf(writers) === 0) {
+      if ((await badLog.flush()) > 0) await copyOver(work.path(REJECTS), rejectsName(plan.prefix));
+      throw emptyDatasetError(plan.prefix, state.counts, rejectsName(plan.prefix));
+    }
     const finished = await finishParts(plan, options, work, writers, { records, counts: state.counts });
     const rejectsBytes = await badLog.flush();
     if (rejectsBytes > 0) finished.renames.unshift([work.path(REJECTS), rejectsName(plan.prefix)]);
@@ -211,7 +220,7 @@ async function prepare(preparation: Preparation): Promise<Prepared> {
   } catch (error) {
     if (hasCode(error, 'CPT_INPUT_TOO_MANY_BAD')) {
       await copyOver(work.path(REJECTS), rejectsName(plan.prefix));
-      throw listed(error as CptError, rejectsName(plan.prefix));
+      throw listedIn(error as CptError, rejectsName(plan.prefix));
     }
     throw error;
   } finally {
@@ -230,7 +239,7 @@ function bytesDone({ inputs }: BuildPlan, { input, resumeAt }: RunState): number
     .reduce((sum, done) => sum + bytesOf(done), resumeAt === undefined ? 0 : resumeAt - from);
 }
 
-const rejectsName = (prefix: string): string => `${prefix}.rejects.jsonl`;
+const tokensOf = (writers: readonly PartWriter[]): number => writers.reduce((sum, { tokens }) => sum + tokens, 0);
 
 /** The choice as it stands after `documents` documents: it is asked for each in order. */
 function caughtUp(isHeldOut: (document: number) => boolean, documents: number): (document: number) => boolean {
@@ -280,20 +289,4 @@ function toResult(
     warnings: [...plan.warnings, ...writtenWarnings(plan, counts, main as BuiltPart)],
   };
   return { renames, result };
-}
-
-const hasCode = (error: unknown, code: string): boolean => CptError.isInstance(error) && error.code === code;
-
-function listed(error: CptError, file: string): InvalidInputError {
-  return new InvalidInputError(error.code, `${error.message}; they are listed in ${file}`, { ...error.details, file });
-}
-
-function explainError(error: unknown, prefix: string): unknown {
-  if ((error as NodeJS.ErrnoException | undefined)?.code !== 'ENOSPC') return error;
-  return new InvalidInputError(
-    'CPT_INPUT_DISK_SPACE',
-    `${prefix}: no room is left on the disk; free some and run the same command again`,
-    { file: prefix },
-    { cause: error },
-  );
 }

@@ -74,3 +74,14 @@ test.each([
   const error = await refusal(print(dataset, { ids: true, from, ...(to !== undefined && { to }) }));
   expect(error.message).toContain('it has 4');
 });
+
+test('ids that are no token give no text: how many there are is said', async () => {
+  const { idx, bin } = readablePair('i32_empty_doc');
+  const dataset = await openDatasetSources({ prefix: 'set', idx: bytesSource(idx), bin: bytesSource(bin) });
+  const logged: string[] = [];
+  const output = { write: () => {}, log: (line: string) => void logged.push(stripVTControlCharacters(line)) };
+  await printDocuments(dataset, { from: 0, tokenizer: TOKENIZER }, output);
+  expect(logged).toEqual([
+    `warning: 2 ids are no token of ${join(TOKENIZER, 'tokenizer.json')} and give no text, the first 151643 in document 0; ask cpt-mmap doctor --tokenizer whose they are`,
+  ]);
+});

@@ -26,12 +26,14 @@ export async function printDocuments(dataset: MmapDataset, options: PrintOptions
     );
   }
   const tokenizer = withIds ? undefined : await tokenizerFor(dataset, options.tokenizer);
+  const foreign = { count: 0, first: '' };
   for (let document = from; document < to; document++) {
     signal?.throwIfAborted();
     const sequences: Int32Array[] = [];
     for (let i = dataset.documentIndex[document] as number; i < (dataset.documentIndex[document + 1] as number); i++) {
       sequences.push(await dataset.get(i, signal));
     }
+    if (tokenizer) countForeign(sequences, tokenizer.vocabSize, document, foreign);
     const shown = tokenizer
       ? await Promise.all(sequences.map((ids) => tokenizer.decode(ids)))
       : sequences.map((ids) => `[${ids.join(',')}]`);
@@ -45,6 +47,21 @@ export async function printDocuments(dataset: MmapDataset, options: PrintOptions
     const tokens = sequences.reduce((sum, ids) => sum + ids.length, 0);
     if (tokenizer) output.write(pc.dim(`--- document ${document}: ${count(tokens)} tokens ---\n`));
     for (const text of shown) output.write(`${text}\n`);
+  }
+  if (foreign.count === 0) return;
+  const what = `${count(foreign.count)} ids are no token of ${tokenizer?.file} and give no text, the first ${foreign.first}`;
+  output.log(`${pc.yellow('warning:')} ${what}; ask cpt-mmap doctor --tokenizer whose they are`);
+}
+
+/** Ids that a decoder passes over in silence. */
+function countForeign(
+  sequences: readonly Int32Array[],
+  vocabSize: number,
+  document: number,
+  foreign: { count: number; first: string },
+): void {
+  for (const id of sequences.flatMap((ids) => Array.from(ids.filter((id) => id < 0 || id >= vocabSize)))) {
+    if (foreign.count++ === 0) foreign.first = `${id} in document ${document}`;
   }
 }
 

@@ -43,6 +43,7 @@ test('a written dataset has the reference bytes under its final names and nothin
   const dataset = await openDataset(prefix);
   expect(Array.from(await dataset.get(1))).toEqual([3, 4, 5]);
   await dataset.close();
+  expect(await refusal(dataset.get(0))).toMatchObject({ code: 'CPT_INPUT_INVALID' });
   expect(openDescriptors(folder)).toEqual([]);
   await expect(dataset.get(1)).rejects.toThrow();
 });

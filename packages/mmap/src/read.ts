@@ -59,8 +59,10 @@ export async function openDatasetSources(sources: DatasetSources, signal?: Abort
   const { lengths, pointers } = arrays;
   const { bytes: width } = TOKEN_DTYPES[header.dtype];
 
+  let isClosed = false;
   const readTokens = async (byteOffset: number, count: number, sequence: number | undefined, signal?: AbortSignal) => {
     signal?.throwIfAborted();
+    if (isClosed) throw new InvalidInputError('CPT_INPUT_INVALID', `${prefix}: was closed`, { file: files.bin });
     const length = count * width;
     const bytes =
       bin.readSync && length <= SYNCHRONOUS_BYTES
@@ -110,7 +112,10 @@ export async function openDatasetSources(sources: DatasetSources, signal?: Abort
           yield window ? window.subarray(at, at + (lengths[i] as number)) : await get(i, signal);
       }
     },
-    close: async () => sources.close?.(),
+    async close() {
+      isClosed = true;
+      await sources.close?.();
+    },
   };
 }
 

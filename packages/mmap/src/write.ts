@@ -142,7 +142,7 @@ export function createPairWriter(options: {
       if (tokens === 0) {
         throw new InvalidInputError(
           'CPT_INPUT_EMPTY_DATASET',
-          `${name}: no token to write (${documents} documents); give more documents with text, or a larger held-out share`,
+          `${name}: no token to write (${documents} documents), and Megatron cannot map an empty file; its share is too small or its sources are empty`,
           { file: name },
         );
       }

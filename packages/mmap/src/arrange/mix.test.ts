@@ -196,3 +196,11 @@ test('what cannot be leaves nothing', async () => {
   expect(filesIn(folder)).toEqual([]);
   expect([...openDescriptors(folder), ...openDescriptors(input)]).toEqual([]);
 });
+
+test('fewer tokens than half a document of any source are refused with the reason', async () => {
+  const { inputs } = writeSources([[5], [7]]);
+  const sources = inputs.map((input) => ({ input, share: 1 }));
+  const error = await refusal(mixDatasets({ output: join(temporaryFolder(), 'mixed'), sources }));
+  expect(error).toMatchObject({ code: 'CPT_INPUT_INVALID' });
+  expect(error.message).toBe('1 + 1 tokens are less than half a document of any source; ask for more with --tokens');
+});

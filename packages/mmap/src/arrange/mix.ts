@@ -77,6 +77,7 @@ export function mixDatasets(options: MixOptions): Promise<MixResult> {
     for (const [i, part] of parts.entries()) {
       chosen.push(chooseDocuments(await readDocumentLengths(part.prefix), budgets[i] as number, random));
     }
+    if (chosen.every(({ tokens }) => tokens === 0)) throw tooFewTokens(budgets);
     const order = joinNumbers(parts, chosen);
     random.shuffle(order);
     const bytes = chosen.reduce((sum, { tokens }) => sum + tokens, 0) * TOKEN_DTYPES[dtype].bytes;
@@ -128,6 +129,14 @@ function planBudgets(parts: readonly Part[], { sources, tokens, allowRepeat = fa
     );
   }
   return budgets;
+}
+
+function tooFewTokens(budgets: readonly number[]): InvalidInputError {
+  return new InvalidInputError(
+    'CPT_INPUT_INVALID',
+    `${budgets.join(' + ')} tokens are less than half a document of any source; ask for more with --tokens`,
+    { field: 'tokens' },
+  );
 }
 
 async function readDocumentLengths(prefix: string): Promise<Float64Array> {

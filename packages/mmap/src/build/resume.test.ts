@@ -115,7 +115,7 @@ test('an interrupt after a checkpoint keeps what is done and says so; the same c
     `${join(output, 'set')}.build keeps what is done: the same command continues it, --restart drops it`,
   ]);
   expect(filesIn(output).filter((name) => !name.startsWith('set.build'))).toEqual([]);
-  expect(existsSync(join(output, 'set.build/lock.json'))).toBe(false);
+  expect(filesIn(join(output, 'set.build')).filter((name) => name.startsWith('lock'))).toEqual([]);
   const again: string[] = [];
   const seen: BuildProgress[] = [];
   const watched = {
@@ -255,4 +255,15 @@ test('§7 output exists: a process that builds the same dataset is not disturbed
   writeFileSync(join(other, 'set.build/notes.txt'), 'mine');
   expect((await refusal(buildDataset(options(join(other, 'set'))))).code).toBe('CPT_INPUT_OUTPUT_EXISTS');
   expect(filesIn(other)).toEqual(['set.build', 'set.build/notes.txt']);
+});
+
+test('a build whose folder was taken over stops before it gives names, and leaves the folder to the heir', async () => {
+  const output = join(temporaryFolder(), 'set');
+  const heir = JSON.stringify({ pid: 1, began: '0', kernel: 'another', host: 'another', token: 'heir' });
+  const onProgress = () => writeFileSync(`${output}.build/lock-2`, heir);
+  const error = await refusal(buildDataset({ ...options(output), onProgress }, TUNING));
+  expect(error).toMatchObject({ code: 'CPT_INPUT_BUILD_RUNNING' });
+  expect(error.message).toContain('took it over');
+  expect(existsSync(`${output}.idx`)).toBe(false);
+  expect(existsSync(`${output}.build/lock-2`)).toBe(true);
 });

@@ -15,6 +15,8 @@ export function judgeTokenizer(statistics: IdStatistics, target: Target | undefi
   const likely = findLikelyFamily(counts, tokens, target?.frequentIds);
   const ends = documentEnds === 0 ? undefined : judgeEnds(statistics, target, isEndless);
   const findings = ends ? [ends] : [];
+  const foreign = judgeForeignEnds(statistics, target);
+  if (foreign) findings.push(foreign);
   const inside = judgeInside(statistics, target);
   if (inside) findings.push(inside);
   if (!likely) return target ? [...findings, ...judgeFamiliar(statistics, target)] : findings;
@@ -98,6 +100,31 @@ function judgeEnds(statistics: IdStatistics, target: Target | undefined, isEndle
     message: `${percent(share)} of documents end with ${wanted}${occurs}; the others run into the next one in training`,
     advice: `build with --eod ${wanted}`,
     numbers,
+  };
+}
+
+/** Fewer than this can be texts that were cut off. */
+const LEAST_FOREIGN = { documents: 3, share: 0.001 };
+
+/** Some documents end as another tokenizer ends them, most as this one: two datasets were joined. */
+function judgeForeignEnds({ documentEnds, lastIds }: IdStatistics, target: Target | undefined): Finding | undefined {
+  const wanted = target?.eodToken;
+  if (wanted === undefined) return undefined;
+  const share = (lastIds.get(wanted) ?? 0) / documentEnds;
+  if (!(share >= 0.5)) return undefined;
+  const [found] = [...KNOWN_ENDS]
+    .filter(([id]) => id !== wanted && id !== target?.turnToken)
+    .map(([id, known]) => ({ id, ...known, documents: lastIds.get(id) ?? 0 }))
+    .sort((a, b) => b.documents - a.documents);
+  if (!found || found.documents < Math.max(LEAST_FOREIGN.documents, LEAST_FOREIGN.share * documentEnds))
+    return undefined;
+  const { id, spelling, family, documents } = found;
+  return {
+    code: 'other-tokenizer',
+    level: 'error',
+    message: `${percent(documents / documentEnds)} of documents end with ${id} (${spelling} of ${family}) and ${percent(share)} with ${wanted}: datasets of two tokenizers were joined`,
+    advice: `leave the documents of ${family} out, or tokenise their text again with the tokenizer of the model to be trained`,
+    numbers: { documents: documentEnds, foreignId: id, foreignDocuments: documents, eodShare: share },
   };
 }
 

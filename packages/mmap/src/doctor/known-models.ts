@@ -78,12 +78,16 @@ const MODELS: ReadonlyMap<string, KnownModel> = new Map(
   ].map((model) => [model.name, model]),
 );
 
+/** What a name on the Hugging Face hub has besides the model: its owner, and what was trained after; neither changes the vocabulary. */
+const BESIDE_THE_MODEL = /^(?:.*\/)?(?:meta-(?=llama))?|-(?:base|instruct|chat|hf)(?=-|$)/g;
+
 /**
- * The facts about a model, by name without regard to case.
+ * The facts about a model, by name without regard to case: `qwen2-72b`, or as the Hugging Face hub has it, `Qwen/Qwen2-72B-Instruct`.
  * @throws InvalidInputError `CPT_INPUT_INVALID` for a name that is not in the table; it lists the names.
  */
 export function findModel(name: string): KnownModel {
-  const model = MODELS.get(name.toLowerCase());
+  const lower = name.toLowerCase();
+  const model = MODELS.get(lower) ?? MODELS.get(lower.replace(BESIDE_THE_MODEL, ''));
   if (model) return model;
   throw new InvalidInputError(
     'CPT_INPUT_INVALID',

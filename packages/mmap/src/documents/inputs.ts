@@ -13,9 +13,12 @@ const KINDS = '.jsonl, .ndjson, .json, .txt (also .gz and .zst of these), .parqu
 /** A folder gives no .json: it holds the settings of a data set more often than its text. */
 const FOLDER_KINDS = '.jsonl, .ndjson, .txt (also .gz and .zst of these), .parquet';
 
+/** What builds leave beside their outputs is no text, should an output lie among its inputs: lists of bad records, journals. */
+const LEFT_BY_BUILDS = /\.rejects\.jsonl$|\.build[/\\](?:journal\.ndjson|rejects\.jsonl)$/;
+
 /**
  * The files to read, in order: named files as given, folders and patterns with all they hold, sorted by name, and `-` for JSONL
- * from stdin.
+ * from stdin. Folders and patterns give no list of bad records (`.rejects.jsonl`), and nothing of an unfinished build.
  * @throws InvalidInputError `CPT_INPUT_FILE_MISSING` for a path that is not there, or a folder or pattern without such a file,
  * `CPT_INPUT_INVALID` for a named file of an unknown kind.
  */
@@ -36,7 +39,7 @@ async function expand(path: string): Promise<string[]> {
   if (await isDirectory(path)) {
     const found = (await listFiles(path)).filter((file) => {
       const kind = inputKind(file);
-      return kind !== undefined && kind.format !== 'json';
+      return kind !== undefined && kind.format !== 'json' && !LEFT_BY_BUILDS.test(file);
     });
     if (found.length > 0) return found;
     throw new InvalidInputError('CPT_INPUT_FILE_MISSING', `${path}: holds no ${FOLDER_KINDS} file`, { file: path });
@@ -49,7 +52,7 @@ async function expand(path: string): Promise<string[]> {
   const base = patternBase(path);
   const expression = patternExpression(path.replace(/^\.\//, ''));
   const below = (await isDirectory(base)) ? await listFiles(base) : [];
-  const found = below.filter((file) => expression.test(file) && inputKind(file));
+  const found = below.filter((file) => expression.test(file) && inputKind(file) && !LEFT_BY_BUILDS.test(file));
   if (found.length > 0) return found;
   throw new InvalidInputError('CPT_INPUT_FILE_MISSING', `${path}: no ${KINDS} file has such a name`, { file: path });
 }

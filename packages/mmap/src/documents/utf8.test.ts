@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeUtf8, firstInvalidByte } from './utf8.ts';
+import { decodeUtf8, firstInvalidByte, invalidUtf8 } from './utf8.ts';
 
 test.each(['', 'plain', '子曰', 'é', '🐋', '\u{10ffff}', '\u0000', '\ufeffmark'])('%j is decoded', (text) => {
   expect(decodeUtf8(Buffer.from(text), 'a.txt', 0)).toBe(text);
@@ -36,4 +36,14 @@ test('the offset agrees with a strict decoder on any bytes', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+test.each([
+  ['1f8b0800', 'it begins as gzip does: give the file a name that ends in .gz'],
+  ['28b52ffd', 'it begins as zstd does: give the file a name that ends in .zst'],
+  ['fffe7b00', 'it begins as UTF-16 does: convert the file, for example with iconv -f UTF-16'],
+  ['feff007b', 'it begins as UTF-16 does'],
+  ['63e92066', 'convert the file, for example with iconv, or choose --on-invalid-utf8'],
+])('what begins with %s is advised on by its kind', (hex, advice) => {
+  expect(invalidUtf8(Buffer.from(hex, 'hex'), 0).why).toContain(advice);
 });

@@ -24,11 +24,20 @@ export function decodeUtf8(bytes: Uint8Array, file: string, byteOffset: number, 
   );
 }
 
+/** How a file begins that is no text, and what to do about it. */
+const OTHER_KINDS: readonly [number[], string][] = [
+  [[0x1f, 0x8b], 'it begins as gzip does: give the file a name that ends in .gz, or unpack it'],
+  [[0x28, 0xb5, 0x2f, 0xfd], 'it begins as zstd does: give the file a name that ends in .zst, or unpack it'],
+  [[0xff, 0xfe], 'it begins as UTF-16 does: convert the file, for example with iconv -f UTF-16'],
+  [[0xfe, 0xff], 'it begins as UTF-16 does: convert the file, for example with iconv -f UTF-16'],
+];
+
 /** Where and why bytes are not UTF-8, as a bad record. `start`: where they begin in their batch. */
 export function invalidUtf8(bytes: Uint8Array, start: number): Pick<BadRecord, 'reason' | 'byteOffset' | 'why'> {
   const at = firstInvalidByte(bytes);
   const found = Buffer.from(bytes.subarray(at, at + 4)).toString('hex');
-  const why = `not UTF-8 (bytes ${found}); convert the file, for example with iconv, or choose --on-invalid-utf8`;
+  const advice = OTHER_KINDS.find(([magic]) => magic.every((byte, i) => bytes[i] === byte))?.[1];
+  const why = `not UTF-8 (bytes ${found}); ${advice ?? 'convert the file, for example with iconv, or choose --on-invalid-utf8'}`;
   return { reason: 'utf8', byteOffset: start + at, why };
 }
 

@@ -117,6 +117,20 @@ test('rules about words between spaces are not asked of Chinese', () => {
   ]);
 });
 
+test.each([
+  ['Korean, whose words are two or three syllables', '인공 지능은 우리의 삶을 바꾸고 있다 그리고 데이터도 중요', []],
+  ['Russian', 'Искусственный интеллект меняет нашу повседневную жизнь каждый день', []],
+  [
+    'German, in the letters of English',
+    'Künstliche Intelligenz verändert unser tägliches Leben',
+    ['gopher-stop-words'],
+  ],
+  ['Korean with a few Latin words', '인공 지능 모델 GPT 그리고 데이터는 매우 중요하다', []],
+])('rules made for English words leave %s alone, or not', (_, text, failed) => {
+  const rules = selectRules(['gopher-word-length', 'gopher-stop-words']);
+  expect(judgeQuality(text, rules).map(({ rule }) => rule)).toEqual(failed);
+});
+
 test('a text of a few words does not repeat itself', () => {
   expect(judgeQuality('the white whale', selectRules(['repetition']))).toEqual([]);
 });

@@ -46,7 +46,11 @@ export const QUALITY_RULES: readonly QualityRule[] = [
     only: 'spaced',
     min: 3,
     max: 10,
-    measure: (s) => share(s.wordCharacters, s.words),
+    measure(s) {
+      const length = share(s.wordCharacters, s.words);
+      // A syllable of Hangul is one character, where other alphabets have two or three.
+      return length !== undefined && length < 3 && s.alphabet === 'hangul' ? undefined : length;
+    },
   },
   {
     name: 'gopher-hash-signs',
@@ -90,7 +94,7 @@ export const QUALITY_RULES: readonly QualityRule[] = [
     what: 'different English stop words',
     only: 'spaced',
     min: 2,
-    measure: (s) => s.stopWords,
+    measure: (s) => (s.stopWords >= 2 || s.alphabet === 'latin' ? s.stopWords : undefined),
   },
 
   {

@@ -1,4 +1,6 @@
 import {
+  type Alphabet,
+  alphabetOf,
   classAt,
   SEPARATOR,
   SPACED_LETTER,
@@ -40,6 +42,8 @@ export interface TextStatistics extends LineStatistics {
   mojibake: number;
   /** U+FEFF inside the text. */
   byteOrderMarks: number;
+  /** Measured at first use, as seldom a rule needs it. */
+  readonly alphabet: Alphabet;
   /** Measured at first use: it takes most of the time. */
   readonly repetition: Repetition;
 }
@@ -65,6 +69,7 @@ export function measureText(text: string): TextStatistics {
   const lines = measureLines(text, writing);
   const lowerCase = text.toLowerCase();
   let repetition: Repetition | undefined;
+  let alphabet: Alphabet | undefined;
   return {
     writing,
     characters,
@@ -79,6 +84,10 @@ export function measureText(text: string): TextStatistics {
     controlCharacters: countOf(text, CONTROL),
     mojibake: countOf(text, MOJIBAKE),
     byteOrderMarks: countOf(text, /\ufeff/g),
+    get alphabet() {
+      alphabet ??= alphabetOf(text);
+      return alphabet;
+    },
     get repetition() {
       repetition ??= measureRepetition(text, tokens, writing, characters);
       return repetition;

@@ -50,6 +50,29 @@ export function widthAt(text: string, at: number): 1 | 2 {
   return next >= 0xdc00 && next < 0xe000 ? 2 : 1;
 }
 
+/** What most letters of a spaced text are of, as far as rules made for English need to know. */
+export type Alphabet = 'latin' | 'hangul' | 'other';
+
+const LATIN = /\p{scx=Latn}/u;
+const HANGUL = /\p{scx=Hang}/u;
+
+/** The alphabet that at least half of the letters are of, `other` when there is none; a text without letters is Latin. */
+export function alphabetOf(text: string): Alphabet {
+  const counts = { latin: 0, hangul: 0, other: 0 };
+  for (let at = 0; at < text.length; at += widthAt(text, at)) {
+    if (classAt(text, at) !== SPACED_LETTER) continue;
+    const code = text.codePointAt(at) as number;
+    if (code < 0x80) counts.latin++;
+    else {
+      const letter = String.fromCodePoint(code);
+      counts[LATIN.test(letter) ? 'latin' : HANGUL.test(letter) ? 'hangul' : 'other']++;
+    }
+  }
+  const half = (counts.latin + counts.hangul + counts.other) / 2;
+  if (counts.latin >= half) return 'latin';
+  return counts.hangul >= half ? 'hangul' : 'other';
+}
+
 /** The writing of a text by its letters; a text without any is spaced. */
 export function writingOf(text: string): Writing {
   let letters = 0;

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { type FileHandle, mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidInputError } from '@pai-cpt/core';
 import { commitFile } from '@pai-cpt/core/node';
@@ -15,9 +14,9 @@ import {
   parseJournal,
   serializeEntry,
 } from './journal.ts';
+import { isLockFile, takeLock } from './lock/node.ts';
 
 const JOURNAL = 'journal.ndjson';
-const LOCK = 'lock.json';
 
 /** Where a build keeps what is not finished: a folder beside its output. */
 export const workFolder = (prefix: string): string => `${prefix}.build`;
@@ -27,7 +26,7 @@ export interface WorkFolder {
   path(name: string): string;
   /** Where an earlier run left off. */
   readonly resumed: Checkpoint | Prepared | undefined;
-  /** Adds to the journal. */
+  /** Adds to the journal. @throws InvalidInputError `CPT_INPUT_BUILD_RUNNING` when another process has taken the folder over. */
   note(entry: JournalEntry): Promise<void>;
   /** Lets go of the folder, which stays for a later run. */
   release(): Promise<void>;
@@ -51,12 +50,12 @@ export async function openWorkFolder(prefix: string, start: JournalStart, restar
   const folder = workFolder(prefix);
   await mkdir(folder, { recursive: true });
   await refuseForeign(folder);
-  await lock(folder);
+  const lock = await takeLock(folder);
   let journalFile: FileHandle | undefined;
   const release = async () => {
     await journalFile?.close();
     journalFile = undefined;
-    await rm(join(folder, LOCK), { force: true });
+    await lock.release();
   };
   try {
     const found = restart ? undefined : await readJournal(prefix);
@@ -65,6 +64,7 @@ export async function openWorkFolder(prefix: string, start: JournalStart, restar
     if (!resumed) await clear(folder);
     journalFile = await open(join(folder, JOURNAL), 'a');
     const note = async (entry: JournalEntry) => {
+      if (!(await lock.isHeld())) throw lostError(folder);
       await journalFile?.appendFile(serializeEntry(entry));
     };
     if (resumed)
@@ -78,7 +78,8 @@ export async function openWorkFolder(prefix: string, start: JournalStart, restar
       async remove() {
         await journalFile?.close();
         journalFile = undefined;
-        await rm(folder, { recursive: true, force: true });
+        if (await lock.isHeld()) await rm(folder, { recursive: true, force: true }); // with the lock: nobody comes in between
+        await release();
       },
     };
   } catch (error) {
@@ -90,7 +91,7 @@ export async function openWorkFolder(prefix: string, start: JournalStart, restar
 /** A folder of this name with other things in it is not ours to empty. */
 async function refuseForeign(folder: string): Promise<void> {
   const names = await readdir(folder);
-  if (names.length === 0 || names.includes(JOURNAL) || names.includes(LOCK)) return;
+  if (names.length === 0 || names.includes(JOURNAL) || names.some(isLockFile)) return;
   throw new InvalidInputError(
     'CPT_INPUT_OUTPUT_EXISTS',
     `${folder}: is needed for the unfinished build and holds other files; move them or choose another output`,
@@ -100,7 +101,7 @@ async function refuseForeign(folder: string): Promise<void> {
 
 async function clear(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (name !== LOCK) await rm(join(folder, name), { recursive: true, force: true });
+    if (!isLockFile(name)) await rm(join(folder, name), { recursive: true, force: true });
   }
 }
 
@@ -116,68 +117,26 @@ async function resume(prefix: string, journal: Journal, start: JournalStart): Pr
   );
 }
 
+function lostError(folder: string): InvalidInputError {
+  return new InvalidInputError(
+    'CPT_INPUT_BUILD_RUNNING',
+    `${folder}: another process took it over while this one stood still; leave the build to that one`,
+    { file: folder },
+  );
+}
+
 async function digestOf(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   return hash.digest('hex');
 }
 
-interface Holder {
-  pid: number;
-  host: string;
-  /** When that process began, as the kernel counts: the number of a process is given again. */
-  began: string | null;
-}
-
-async function lock(folder: string): Promise<void> {
-  const path = join(folder, LOCK);
-  const mine: Holder = { pid: process.pid, host: hostname(), began: await beginOf(process.pid) };
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await writeFile(path, JSON.stringify(mine), { flag: 'wx' });
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt > 2) throw error;
-    }
-    const holder = await readHolder(path);
-    if (holder && (await isRunning(holder))) {
-      throw new InvalidInputError(
-        'CPT_INPUT_BUILD_RUNNING',
-        `${folder}: process ${holder.pid} on ${holder.host} builds this dataset; wait for it, or delete ${path} when it is gone`,
-        { file: path },
-      );
-    }
-    await rm(path, { force: true });
-  }
-}
-
-async function readHolder(path: string): Promise<Holder | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as Holder;
-  } catch {
-    return undefined; // killed while it wrote the file
-  }
-}
-
-/** On another machine nobody can tell: a holder there counts as running for as long as it is not said otherwise. */
-async function isRunning({ pid, host, began }: Holder): Promise<boolean> {
-  if (host !== hostname()) return true;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-  return began === null || began === (await beginOf(pid));
-}
-
-/** The 22nd field of /proc/PID/stat; the second is a name that may hold spaces. */
-async function beginOf(pid: number): Promise<string | null> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  return text?.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null;
-}
-
-/** Gives finished files their names, as far as that has not happened. A dataset's `.idx` comes last and marks it as whole. */
-export async function giveNames(renames: readonly [string, string][]): Promise<void> {
+/**
+ * Gives finished files their names, as far as that has not happened. A dataset's `.idx` comes last and marks it as whole.
+ * `obsolete` are files of an earlier build that this one has none of.
+ */
+export async function giveNames(renames: readonly [string, string][], obsolete: readonly string[]): Promise<void> {
+  for (const file of obsolete) await rm(file, { force: true });
   for (const [from, to] of renames) {
     // Without its index an old dataset is no dataset: a crash from here on leaves none, never a mix of old and new.
     const idx = renames.find(([, name]) => name === to.replace(/\.(bin|json)$/, '.idx'));
