@@ -1,8 +1,7 @@
 /**
  * Kills conversions with SIGKILL at random moments of their lives, 200 times, and goes on with --resume each time: to-hf, to-megatron in
  * both formats, reshard, and to-hf in three parts that run and die at the same time. Every output must end byte-equal to one that was
- * never killed, with nothing else in it and the same result on stdout; a kill may cost one output file at most, of rank files those of
- * one pipeline stage. Ends with `N passed, M failed`.
+ * never killed, with nothing else in it and the same result on stdout; a kill may cost one output file at most. Ends with `N passed, M failed`.
  *
  *   node conformance/kill-converter.mjs [kills] [seed]
  *
@@ -74,19 +73,19 @@ const source = join(scratch, 'checkpoint');
 
 const folder = join(scratch, 'folder');
 const grid = (tp, pp) => ['--tp', String(tp), '--pp', String(pp)];
-/** `unit`: files that are written side by side, which one kill may cost. */
+/** `unit`: files that are written at the same time, which one kill may cost. */
 const jobs = [
   { name: 'to-hf', args: ['to-hf', source], more: ['--max-shard-size', '4MB'], final: INDEX, unit: 1 },
   { name: 'to-hf in parts', args: ['to-hf', source], more: ['--max-shard-size', '4MB'], final: INDEX, unit: PARTS },
-  { name: 'to-megatron', args: ['to-megatron', folder], more: grid(2, 4), final: TRACKER, unit: 2 },
+  { name: 'to-megatron', args: ['to-megatron', folder], more: grid(2, 4), final: TRACKER, unit: 1 },
   {
     name: 'torch_dist',
     args: ['to-megatron', folder],
     more: [...grid(2, 2), '--format', 'torch_dist'],
     final: TRACKER,
-    unit: 2,
+    unit: 1,
   },
-  { name: 'reshard', args: ['reshard', source], more: grid(4, 2), final: TRACKER, unit: 4 },
+  { name: 'reshard', args: ['reshard', source], more: grid(4, 2), final: TRACKER, unit: 1 },
 ].map((job) => ({ ...job, isShared: job.name.endsWith('parts'), kills: 0, outputs: 0 }));
 
 function convert({ args, more }, output, part) {

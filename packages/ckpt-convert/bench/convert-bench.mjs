@@ -1,7 +1,7 @@
 /**
  * What a conversion costs beside copying the same bytes, all in one run:
  *
- *   memory   `ckpt-convert to-hf` beside `cp`, beside `cp` and a sha256 of what was copied, and beside a torch script, on tmpfs
+ *   memory   `ckpt-convert to-hf` beside `cp`, beside a sha256 of the same bytes alone, beside both, and beside a torch script, on tmpfs
  *   disk     conversion and `cp` on a disk, until the bytes are on it
  *   size     peak memory for a checkpoint ten times as large, whose tensors are holes
  *   plan     the plan for Qwen2-72B at TP 8 × PP 4, from headers of full size
@@ -12,7 +12,6 @@
  * Each case is a process of its own, measured by GNU time; rounds are interleaved and begin with another case each time. The memory
  * folder needs two and a half times the size, and torch three times the size of memory besides. --quick: 1 GB, few rounds.
  */
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync } from 'node:fs';
 import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,6 +63,7 @@ function casesIn(source, output, sync = '') {
     cp: { name: 'cp', command: shell(copy) },
     sum: { name: 'cp, sha256sum', command: shell(copy, `${found} sha256sum {} +`) },
     openssl: { name: 'cp, openssl sha256', command: shell(copy, `${found} openssl dgst -sha256 {} +`) },
+    hash: { name: 'sha256 alone', command: [process.execPath, join(import.meta.dirname, 'hash-files.mjs'), source] },
     convert: { name: 'convert', command: convert() },
     noDigest: { name: 'convert --digest none', command: convert('--digest', 'none') },
     shards: { name: 'convert, 8 files', command: convert('--max-shard-size', parts) },
@@ -74,16 +74,33 @@ function casesIn(source, output, sync = '') {
 function runIn(scratch, output) {
   return ({ command }) => {
     const result = measure(join(scratch, 'time'), command);
-    rmSync(output, { recursive: true });
+    rmSync(output, { recursive: true, force: true }); // a digest alone leaves none
     return result;
   };
 }
 
-/** Seconds that sha256 alone takes for a GB in this engine: no conversion that tells it can be faster, however it is done. */
-function hashSeconds() {
-  const code = `const h = require('node:crypto').createHash('sha256'); const b = Buffer.alloc(4e6, 7);
-    const t = performance.now(); for (let i = 0; i < 250; i++) h.update(b); console.log((performance.now() - t) / 1000)`;
-  return median(Array.from({ length: 5 }, () => Number(execFileSync(process.execPath, ['-e', code]))));
+/**
+ * A conversion beside its two halves: it cannot end before the longer of them does, and has the work of both. The digest alone is of the
+ * rank files, which hold the same bytes and the padding rows.
+ */
+function beside(rows) {
+  const row = (name) => rows.find((found) => found.name === name);
+  const [whole, bytes, hash] = [row('convert'), row('convert --digest none'), row('sha256 alone')];
+  return {
+    'conversion ÷ the longer of its copying and its sha256, wall': whole.wall / Math.max(bytes.wall, hash.wall),
+    'conversion ÷ its copying and its sha256, CPU': whole.cpu / (bytes.cpu + hash.cpu),
+    'conversion ÷ its copying and its sha256, user CPU': whole.user / (bytes.user + hash.user),
+  };
+}
+
+function printRatios(ratios) {
+  console.log('');
+  for (const [what, value] of Object.entries(ratios)) {
+    const target = /^conversion.*÷ cp, (wall|CPU)$/.exec(what)?.[1];
+    console.log(
+      `${what.padEnd(62)} ${value.toFixed(2)}${target ? `  (target ${{ wall: 1.25, CPU: 1.5 }[target]})` : ''}`,
+    );
+  }
 }
 
 async function measureMemory() {
@@ -91,8 +108,8 @@ async function measureMemory() {
   const scratch = scratchIn(flags.memory);
   const [source, output] = [join(scratch, 'checkpoint'), join(scratch, 'output')];
   await writeDenseCheckpoint(source, denseModel(gigabytes), parallel);
-  const { cp, sum, openssl, convert, noDigest, shards, workers } = casesIn(source, output);
-  const cases = [cp, convert, noDigest, shards, workers, openssl, sum];
+  const { cp, sum, openssl, hash, convert, noDigest, shards, workers } = casesIn(source, output);
+  const cases = [cp, convert, noDigest, hash, shards, workers, openssl, sum];
   if (!existsSync(flags.python)) console.log(`no torch beside it: ${flags.python} is not there (npm run conformance)`);
   else if (freemem() < 4.5e9 * gigabytes) console.log(`no torch beside it: ${freemem() / 1e9} GB of memory are free`);
   else {
@@ -104,9 +121,6 @@ async function measureMemory() {
   rmSync(scratch, { recursive: true });
   printRows(`${gigabytes} GB, TP 4 × PP 2, ${flags.memory}, medians`, rows);
   const row = (name) => rows.find((found) => found.name === name);
-  const perSecond = hashSeconds();
-  const line = (what, value, target) =>
-    console.log(`${what.padEnd(62)} ${value.toFixed(2)}${target ? `  (${target})` : ''}`);
   const ratios = {
     'conversion ÷ cp, wall': row('convert').wallRatio,
     'conversion ÷ cp, CPU': row('convert').cpuRatio,
@@ -117,13 +131,10 @@ async function measureMemory() {
     'conversion ÷ cp and openssl sha256, wall': row('convert').wall / row('cp, openssl sha256').wall,
     'conversion ÷ cp and openssl sha256, CPU': row('convert').cpu / row('cp, openssl sha256').cpu,
     '1 worker ÷ 2 workers, wall': row('convert, 8 files').wall / row('convert, 8 files, --workers 2').wall,
-    'sha256 alone ÷ cp, wall': (perSecond * gigabytes) / row('cp').wall,
+    'sha256 alone ÷ cp, wall': row('sha256 alone').wallRatio,
+    ...beside(rows),
   };
-  console.log('');
-  for (const [what, value] of Object.entries(ratios)) {
-    const target = /^conversion.*÷ cp, (wall|CPU)$/.exec(what)?.[1];
-    line(what, value, target && `target ${{ wall: 1.25, CPU: 1.5 }[target]}`);
-  }
+  printRatios(ratios);
   return { rows, ratios };
 }
 
@@ -132,11 +143,13 @@ async function measureDisk() {
   const scratch = scratchIn(flags.disk);
   const [source, output] = [join(scratch, 'checkpoint'), join(scratch, 'output')];
   await writeDenseCheckpoint(source, denseModel(gigabytes), parallel);
-  const { cp, convert, noDigest, workers } = casesIn(source, output, `find '${output}' -type f -exec sync {} +`);
-  const rows = interleave([cp, convert, noDigest, workers], flags.quick ? 2 : rounds, runIn(scratch, output));
+  const { cp, hash, convert, noDigest, workers } = casesIn(source, output, `find '${output}' -type f -exec sync {} +`);
+  const rows = interleave([cp, convert, noDigest, hash, workers], flags.quick ? 2 : rounds, runIn(scratch, output));
   rmSync(scratch, { recursive: true });
   printRows(`${gigabytes} GB on ${flags.disk}, every file flushed; source in the page cache`, rows);
-  return { rows };
+  const ratios = beside(rows);
+  printRatios(ratios);
+  return { rows, ratios };
 }
 
 /** Takes the content of every finished output file away, so that a large conversion needs room for one. */

@@ -10,10 +10,10 @@ function parseReport(report) {
   const line = readFileSync(report, 'utf8').trim().split('\n').at(-1);
   const [wall, user, system, kilobytes] = line.split(' ').map(Number);
   rmSync(report);
-  return { wall, cpu: user + system, megabytes: kilobytes / 1000 };
+  return { wall, user, cpu: user + system, megabytes: kilobytes / 1000 };
 }
 
-/** Runs a command. @returns seconds, CPU seconds and MB. */
+/** Runs a command. @returns seconds, CPU seconds, those of them outside the kernel, and MB. */
 export function measure(report, command) {
   try {
     execFileSync('/usr/bin/time', timed(report, command), { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -58,7 +58,7 @@ export function interleave(cases, rounds, run) {
     return {
       name,
       rounds: ran.length,
-      ...{ wall: of('wall'), leastWall: Math.min(...ran.map(({ wall }) => wall)), cpu: of('cpu') },
+      ...{ wall: of('wall'), leastWall: Math.min(...ran.map(({ wall }) => wall)), cpu: of('cpu'), user: of('user') },
       ...{ wallRatio: ratio('wall'), cpuRatio: ratio('cpu') },
       megabytes: Math.max(...ran.map((result) => result.megabytes)),
       results: ran,
@@ -69,13 +69,14 @@ export function interleave(cases, rounds, run) {
 export function printRows(title, rows) {
   const width = Math.max(...rows.map(({ name }) => name.length)) + 2;
   console.log(`\n${title}`);
-  console.log(`${''.padEnd(width)}rounds  wall s  (least)   CPU s   wall ÷ cp   CPU ÷ cp   peak MB`);
-  for (const { name, rounds, wall, leastWall, cpu, wallRatio, cpuRatio, megabytes } of rows) {
+  console.log(`${''.padEnd(width)}rounds  wall s  (least)   CPU s  (user)   wall ÷ cp   CPU ÷ cp   peak MB`);
+  for (const { name, rounds, wall, leastWall, cpu, user, wallRatio, cpuRatio, megabytes } of rows) {
     const cells = [
       [rounds, 6],
       [wall.toFixed(2), 8],
       [`(${leastWall.toFixed(2)})`, 9],
       [cpu.toFixed(2), 8],
+      [`(${user.toFixed(2)})`, 8],
       [wallRatio.toFixed(2), 12],
       [cpuRatio.toFixed(2), 11],
       [megabytes.toFixed(0), 10],

@@ -1,6 +1,6 @@
 import type { Dtype, Shape } from '@pai-cpt/core';
 import type { FamilyName } from './families/index.ts';
-import { locateCheckpoint } from './locate-checkpoint.ts';
+import { type IterationChoice, locateCheckpoint } from './locate-checkpoint.ts';
 import type { ArgsNamespace, HfConfig, ModelConfig } from './model-config.ts';
 import { openTorchCheckpoint } from './open-torch.ts';
 import { openTorchDistCheckpoint } from './open-torch-dist.ts';
@@ -71,8 +71,8 @@ export interface PlacedShard {
 export type ReadInto = (file: string, position: number, target: Uint8Array) => void;
 
 export interface OpenCheckpointOptions {
-  /** Which `iter_…` directory; default: what the tracker file says, or the newest. */
-  readonly iteration?: number;
+  /** Which `iter_…` directory, or `release`; default: what the tracker file says, or the newest. */
+  readonly iteration?: IterationChoice;
   /** The parsed config.json of the model the training started from; needed when the files carry no `args`. */
   readonly reference?: HfConfig;
   /** Rows to keep of the vocabulary; overrides the reference and the files. */

@@ -9,11 +9,19 @@ import {
   sayHowToResume,
 } from './commands-output.ts';
 import { type DiffReport, diffCheckpoints, type TensorDifference } from './diff.ts';
-import { castOptions, invalid, oneOf, oneWorker, replicaOption, wholeNumber } from './option-values.ts';
+import {
+  castOptions,
+  invalid,
+  iterationOption,
+  oneOf,
+  oneWorker,
+  replicaOption,
+  wholeNumber,
+} from './option-values.ts';
 import { createByteProgress, formatBytes, type Output } from './progress.ts';
 import type { GridOptions, RankFilesResult } from './rank-files/write-checkpoint.ts';
 import type { RankGrid } from './rank-grid.ts';
-import { reshardCheckpoint } from './reshard.ts';
+import { type ReshardOptions, reshardCheckpoint } from './reshard.ts';
 import { convertToMegatron } from './to-megatron.ts';
 
 interface GridFlags extends OutputFlags {
@@ -35,8 +43,8 @@ interface GridFlags extends OutputFlags {
 /** Options of both commands that write rank files. */
 function addGridOptions(command: Command): Command {
   command
-    .requiredOption('--tp <n>', 'tensor parallel size', wholeNumber('--tp'))
-    .requiredOption('--pp <n>', 'pipeline parallel size', wholeNumber('--pp'))
+    .option('--tp <n>', 'tensor parallel size', wholeNumber('--tp'), 1)
+    .option('--pp <n>', 'pipeline parallel size', wholeNumber('--pp'), 1)
     .option('--vpp <n>', 'virtual stages of each pipeline stage', wholeNumber('--vpp'))
     .option('--first <layers>', 'layers of the first stage; the others share the rest', wholeNumber('--first'))
     .option('--last <layers>', 'layers of the last stage', wholeNumber('--last'))
@@ -95,7 +103,11 @@ export function addReshard(program: Command, output: Output, signal: AbortSignal
     .argument('<checkpoint>', 'as for to-hf')
     .argument('<output>', 'checkpoint root to make')
     .option('--spec <spec>', 'parameter names: te or local (default: as the source)')
-    .option('--iteration <n>', 'which iteration of the source', wholeNumber('--iteration'))
+    .option('--iteration <n>', 'which iteration of the source, a number or release', iterationOption)
+    .option(
+      '--reference <dir>',
+      'folder with config.json and tokenizer (default: the root of the source, if it has them)',
+    )
     .option('--as-release', 'write release instead of the iteration')
     .option(
       '--replica <rank>',
@@ -106,7 +118,7 @@ export function addReshard(program: Command, output: Output, signal: AbortSignal
     async (
       source: string,
       directory: string,
-      flags: GridFlags & { iteration?: number; asRelease?: boolean; format: string; replica?: number | 'mean' },
+      flags: GridFlags & Pick<ReshardOptions, 'iteration' | 'reference' | 'asRelease' | 'replica'> & { format: string },
     ) => {
       const options = gridOptions(flags, directory, signal);
       const progress = createByteProgress(output);
@@ -115,6 +127,7 @@ export function addReshard(program: Command, output: Output, signal: AbortSignal
         source,
         untie: flags.untie === true,
         ...(flags.iteration !== undefined && { iteration: flags.iteration }),
+        ...(flags.reference !== undefined && { reference: flags.reference }),
         asRelease: flags.asRelease === true,
         ...(flags.replica !== undefined && { replica: flags.replica }),
         onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),

@@ -150,14 +150,18 @@ describe('verify', () => {
 });
 
 describe('wrong use', () => {
-  it.each([[['frobnicate']], [['verify', 'x']], [['to-hf', 'x']], [['inspect', 'x', '--nope']]])(
-    '%j ends with 2',
-    async (args) => {
-      const { code, stderr } = await run(...args);
-      expect(code).toBe(2);
-      expect(stderr).toContain('error:');
-    },
-  );
+  it.each([
+    [['frobnicate']],
+    [['plan']],
+    [['plan', 'inspect', 'x']],
+    [['verify']],
+    [['to-hf', 'x']],
+    [['inspect', 'x', '--nope']],
+  ])('%j ends with 2', async (args) => {
+    const { code, stderr } = await run(...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain('error:');
+  });
 
   it('help ends with 0', async () => {
     const { code, stdout } = await run('--help');

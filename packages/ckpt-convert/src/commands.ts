@@ -1,4 +1,3 @@
-import { describeError } from '@pai-cpt/core/node';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { addDiff, addReshard, addToMegatron } from './commands-megatron.ts';
@@ -10,14 +9,16 @@ import {
   outputOptions,
   sayHowToResume,
 } from './commands-output.ts';
+import { addVerify } from './commands-verify.ts';
 import { convertCheckpoint } from './convert.ts';
 import type { ConversionResult, ConvertOptions } from './convert-options.ts';
+import { readReference } from './hf-files.ts';
 import { type Inspection, inspectCheckpoint } from './inspect.ts';
 import { describeSecurity, inspectSecurity } from './inspect-security.ts';
-import { byteSize, castOptions, invalid, oneOf, replicaOption, wholeNumber } from './option-values.ts';
+import { byteSize, castOptions, invalid, iterationOption, oneOf, replicaOption, wholeNumber } from './option-values.ts';
 import { createByteProgress, formatBytes, type Output } from './progress.ts';
-import { recordVerification, VERIFICATION_FILE } from './verification-record.ts';
-import { type VerifyOptions, type VerifyReport, verifyCheckpoint } from './verify.ts';
+
+const PLANNED: ReadonlySet<string> = new Set(['to-hf', 'to-megatron', 'reshard']);
 
 /** Runs one `ckpt-convert` command line and gives its exit code: 0 done, 1 not equal, 2 wrong use. Failures are thrown. */
 export async function runCommand(args: readonly string[], output: Output, signal?: AbortSignal): Promise<number> {
@@ -26,11 +27,15 @@ export async function runCommand(args: readonly string[], output: Output, signal
     .description('Megatron dense checkpoints to and from Hugging Face safetensors, streamed and proven')
     .exitOverride()
     .configureOutput({ writeOut: (text) => output.write(text), writeErr: (text) => output.log(text.trimEnd()) });
-  const isPlan = args[0] === 'plan' && args.length > 1;
+  const isPlan = args[0] === 'plan';
   program.addHelpText(
     'after',
     '\nplan <command> … says what a command that writes would do; the same as its --dry-run.',
   );
+  if (isPlan && !args.slice(1).some((argument) => PLANNED.has(argument))) {
+    output.log(`error: plan takes a command that writes: ${[...PLANNED].map((name) => `plan ${name}`).join(', ')}`);
+    return 2;
+  }
   addToHf(program, output, signal);
   addToMegatron(program, output, signal);
   addReshard(program, output, signal);
@@ -68,7 +73,7 @@ function addToHf(program: Command, output: Output, signal: AbortSignal | undefin
     .option('--tokenizer <path>', 'tokenizer.json or its folder, to copy into the output')
     .option('--vocab-size <rows>', 'rows of the vocabulary to keep', wholeNumber('--vocab-size'))
     .option('--max-shard-size <size>', 'largest output file, for example 5GB or 2GiB (default: 5GB)', byteSize)
-    .option('--iteration <n>', 'which iteration (default: what the tracker file says)', wholeNumber('--iteration'))
+    .option('--iteration <n>', 'a number, or release (default: what the tracker file says)', iterationOption)
     .option('--dtype <dtype>', 'bf16, f16, f32, or source', 'source')
     .option('--allow-cast', 'permit a --dtype that cannot hold all bits')
     .option('--untie', 'write the head of a tied model as a table of its own')
@@ -138,6 +143,11 @@ function describeResult(result: ConversionResult, directory: string): string {
   ].join('\n')}\n`;
 }
 
+interface InspectFlags extends Pick<ConvertOptions, 'iteration' | 'reference'> {
+  json?: boolean;
+  security?: boolean;
+}
+
 function addInspect(
   program: Command,
   output: Output,
@@ -148,18 +158,20 @@ function addInspect(
     .command('inspect')
     .description('say what a checkpoint is, without reading a tensor')
     .argument('<checkpoint>', 'as for to-hf')
-    .option('--iteration <n>', 'which iteration', wholeNumber('--iteration'))
+    .option('--iteration <n>', 'which iteration, a number or release', iterationOption)
+    .option('--reference <dir>', 'folder of the original model, where the checkpoint does not describe itself')
     .option('--security', 'list every global that its pickles name; exit code 1 when one is refused')
     .option('--json', 'print the result as JSON on stdout')
-    .action(async (path: string, flags: { iteration?: number; json?: boolean; security?: boolean }) => {
-      const { json, security, ...options } = flags;
+    .action(async (path: string, flags: InspectFlags) => {
+      const { json, security, reference, ...options } = flags;
       if (security) {
         const report = await inspectSecurity(path, { ...options, ...(signal && { signal }) });
         output.write(json ? `${JSON.stringify(report)}\n` : describeSecurity(report));
         setExitCode(report.ok ? 0 : 1);
         return;
       }
-      const inspection = await inspectCheckpoint(path, options);
+      const config = reference === undefined ? undefined : await readReference(reference);
+      const inspection = await inspectCheckpoint(path, { ...options, ...(config && { reference: config }) });
       output.write(json ? `${JSON.stringify(inspection)}\n` : describeInspection(inspection));
     });
 }
@@ -176,60 +188,4 @@ function describeInspection(inspection: Inspection): string {
     ...problems.map((problem) => `${pc.yellow('problem:')} ${problem}`),
   ];
   return `${lines.join('\n')}\n`;
-}
-
-interface VerifyFlags extends Pick<VerifyOptions, 'run' | 'data' | 'sequenceLength' | 'maxSequences' | 'iteration'> {
-  against: string;
-  json?: boolean;
-}
-
-function addVerify(
-  program: Command,
-  output: Output,
-  signal: AbortSignal | undefined,
-  setExitCode: (code: number) => void,
-): void {
-  program
-    .command('verify')
-    .description('compare a Hugging Face folder with the checkpoint it was made from; exit code 1 when they differ')
-    .argument('<folder>', 'Hugging Face folder')
-    .requiredOption('--against <checkpoint>', 'as for to-hf')
-    .option('--iteration <n>', 'which iteration', wholeNumber('--iteration'))
-    .option('--run', 'also run both on --data and compare the hidden states after each layer')
-    .option('--data <prefix>', 'dataset without .bin and .idx')
-    .option('--sequence-length <n>', 'tokens a sequence (default: as trained)', wholeNumber('--sequence-length'))
-    .option(
-      '--max-sequences <n>',
-      'stop after so many (default: what 128 MiB of hidden states hold)',
-      wholeNumber('--max-sequences'),
-    )
-    .option('--json', 'print the result as JSON on stdout')
-    .action(async (hf: string, flags: VerifyFlags) => {
-      const { json, ...options } = flags;
-      const progress = createByteProgress(output);
-      const report = await verifyCheckpoint({
-        ...options,
-        hf,
-        onProgress(step) {
-          if (step.step === 'compare') progress.update(step.doneBytes, step.totalBytes);
-          else if (step.layer === step.layers - 1) output.log(pc.dim(`${step.layers} layers compared`));
-        },
-        ...(signal && { signal }),
-      }).finally(progress.clear);
-      await recordVerification(hf, options.against, report).catch((error: unknown) => {
-        output.log(
-          `${hf}: ${VERIFICATION_FILE} cannot be kept there, and a deployment asks for it: ${describeError(error)}`,
-        );
-      });
-      output.write(json ? `${JSON.stringify(report)}\n` : describeReport(report));
-      setExitCode(report.ok ? 0 : 1);
-    });
-}
-
-function describeReport({ checks, ok }: VerifyReport): string {
-  const lines = checks.map((check) => {
-    const mark = check.ok ? pc.green('✓') : pc.red('✗');
-    return `${mark} ${check.name.padEnd(9)} ${check.detail}`;
-  });
-  return `${[...lines, ok ? pc.green('equal') : pc.red('not equal')].join('\n')}\n`;
 }

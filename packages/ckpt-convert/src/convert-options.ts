@@ -4,6 +4,7 @@ import type { TensorChoice } from './choose-tensors.ts';
 import type { DigestKind } from './digest/digests.ts';
 import type { Estimate } from './estimate.ts';
 import type { Progress, WrittenFile } from './execute.ts';
+import type { IterationChoice } from './locate-checkpoint.ts';
 import type { ModelConfig } from './model-config.ts';
 import type { ResourceUse } from './node.ts';
 import type { Part, PartResult } from './output/parts.ts';
@@ -20,7 +21,7 @@ export interface ConvertOptions extends CastOptions, TensorChoice {
   readonly vocabSize?: number;
   /** Default 5 · 10⁹, as transformers had it. */
   readonly maxShardBytes?: number;
-  readonly iteration?: number;
+  readonly iteration?: IterationChoice;
   /** Default sha256; it takes longer than the copying, in a thread of its own. */
   readonly digest?: DigestKind;
   /** Threads that write output files at the same time; default 1. */

@@ -31,6 +31,7 @@ export {
   type VerifyReport,
   verifyCheckpoint,
 } from './verify.ts';
+export { type VerifyAloneOptions, verifyAlone } from './verify-alone.ts';
 export {
   commitCheckpoint,
   type HfTensors,

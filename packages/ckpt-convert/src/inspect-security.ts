@@ -9,7 +9,7 @@ import {
   readDistMetadata,
 } from '@pai-cpt/torch-checkpoint';
 import pc from 'picocolors';
-import { locateCheckpoint } from './locate-checkpoint.ts';
+import { type IterationChoice, locateCheckpoint } from './locate-checkpoint.ts';
 import { listDirectory, openFilePool, pathExists } from './node.ts';
 
 /** The globals of the pickles of one file. The thousands of items of a `.distcp` file are counted together. */
@@ -43,7 +43,7 @@ const MAX_DEPTH = 6;
  */
 export async function inspectSecurity(
   path: string,
-  options: { readonly iteration?: number; readonly signal?: AbortSignal } = {},
+  options: { readonly iteration?: IterationChoice; readonly signal?: AbortSignal } = {},
 ): Promise<SecurityReport> {
   const directory = await directoryOf(path, options.iteration);
   const names = await pickledFiles(directory);
@@ -63,7 +63,7 @@ export async function inspectSecurity(
 const isRefused = ({ builds }: AuditedGlobal) => builds === 'refused';
 
 /** The iteration that a conversion would take; all of `path` where its files are no checkpoint in order. */
-async function directoryOf(path: string, iteration: number | undefined): Promise<string> {
+async function directoryOf(path: string, iteration: IterationChoice | undefined): Promise<string> {
   try {
     return (await locateCheckpoint(path, iteration)).directory;
   } catch (error) {

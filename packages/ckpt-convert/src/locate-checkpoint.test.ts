@@ -2,7 +2,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { withDirectory } from '../test/tiny-checkpoint.ts';
-import { iterationDirectoryName, locateCheckpoint, rankDirectoryName } from './locate-checkpoint.ts';
+import {
+  type IterationChoice,
+  iterationDirectoryName,
+  locateCheckpoint,
+  rankDirectoryName,
+} from './locate-checkpoint.ts';
 
 /** Makes empty files below a directory; a name that ends in `/` is an empty directory, `a=b` a file with content. */
 async function plant(root: string, ...names: string[]): Promise<void> {
@@ -18,7 +23,7 @@ const rank = (directory: string, name: string) => `${directory}/mp_rank_${name}/
 const at = (error: { code: string; message: string }) =>
   expect.objectContaining({ code: error.code, message: expect.stringContaining(error.message) });
 
-function located(names: string[], iteration?: number, path = '') {
+function located(names: string[], iteration?: IterationChoice, path = '') {
   return withDirectory(async (root) => {
     await plant(root, ...names);
     const found = await locateCheckpoint(join(root, path), iteration);
@@ -32,6 +37,8 @@ describe('which iteration', () => {
     ['the tracker names it', [`${TRACKER}=5\n`, ...both], undefined, '', 'iter_0000005'],
     ['the tracker says release', [`${TRACKER}=release`, rank('release', '00'), ...both], undefined, '', 'release'],
     ['the caller names it', [`${TRACKER}=5`, ...both], 10, '', 'iter_0000010'],
+    ['the caller names release', [`${TRACKER}=5`, rank('release', '00'), ...both], 'release', '', 'release'],
+    ['the path is the one named', [rank('release', '00')], 'release', 'release', 'release'],
     ['the path names it', both, undefined, 'iter_0000010', 'iter_0000010'],
     [
       'a number past seven digits',
@@ -40,8 +47,8 @@ describe('which iteration', () => {
       '',
       'iter_12345678',
     ],
-  ])('%s', async (_, names, iteration, path, directory) => {
-    expect(await located(names, iteration, path)).toMatchObject({ format: 'torch', directory, notes: [] });
+  ] as const)('%s', async (_, names, iteration, path, directory) => {
+    expect(await located([...names], iteration, path)).toMatchObject({ format: 'torch', directory, notes: [] });
   });
 
   it('without a tracker it is the newest, and that is said', async () => {

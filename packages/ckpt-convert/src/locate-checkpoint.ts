@@ -8,6 +8,9 @@ import { basename, join } from 'node:path';
 import { FormatError, InvalidInputError, UnsupportedError } from '@pai-cpt/core';
 import { type DirectoryEntry, listDirectory, readTextFile } from './node.ts';
 
+/** The number of an `iter_…` directory, or the one named `release`. */
+export type IterationChoice = number | 'release';
+
 export const TRACKER_FILE = 'latest_checkpointed_iteration.txt';
 
 export interface RankFile {
@@ -41,7 +44,7 @@ export function rankDirectoryName(tensorRank: number, pipelineStage: number, pip
 }
 
 /** Finds the rank files below `path`: a checkpoint root, one iteration's directory, or one rank file. */
-export async function locateCheckpoint(path: string, iteration?: number): Promise<LocatedCheckpoint> {
+export async function locateCheckpoint(path: string, iteration?: IterationChoice): Promise<LocatedCheckpoint> {
   const entries = await listDirectory(path);
   if (!entries) return singleRankFile(path);
   if (isIterationDirectory(entries)) {
@@ -65,16 +68,16 @@ function isIterationDirectory(entries: readonly DirectoryEntry[]): boolean {
   return entries.some(({ name }) => name.startsWith('mp_rank_') || name === '.metadata' || name === 'metadata.json');
 }
 
-function refuseOtherIteration(path: string, iteration: number | undefined): void {
+function refuseOtherIteration(path: string, iteration: IterationChoice | undefined): void {
   const name = basename(path);
-  if (iteration === undefined || !/^iter_\d+$/.test(name) || Number(name.slice(5)) === iteration) return;
+  if (iteration === undefined || !/^(release|iter_\d+)$/.test(name) || choiceOf(name) === iteration) return;
   throw missing(`${path}: iteration ${iteration} was asked for; name the checkpoint root instead`, path);
 }
 
 async function chooseIteration(
   root: string,
   entries: readonly DirectoryEntry[],
-  iteration: number | undefined,
+  iteration: IterationChoice | undefined,
 ): Promise<{ name: string; notes: string[] }> {
   const existing = entries
     .filter(({ name, isDirectory }) => isDirectory && /^(release|iter_\d+)$/.test(name))
@@ -82,9 +85,10 @@ async function chooseIteration(
     .sort((a, b) => iterationOf(a) - iterationOf(b));
   const listed = existing.length === 0 ? 'no iter_… or release directory is there' : `there are ${existing.join(', ')}`;
   if (iteration !== undefined) {
-    const name = existing.find((candidate) => candidate !== 'release' && iterationOf(candidate) === iteration);
+    const name = existing.find((candidate) => choiceOf(candidate) === iteration);
     if (name) return { name, notes: [] };
-    throw missing(`${root}: no ${iterationDirectoryName(iteration)}; ${listed}`, root);
+    const wanted = iteration === 'release' ? iteration : iterationDirectoryName(iteration);
+    throw missing(`${root}: no ${wanted}; ${listed}`, root);
   }
   const tracker = (await readTextFile(join(root, TRACKER_FILE)))?.trim();
   if (tracker === undefined) {
@@ -102,6 +106,8 @@ async function chooseIteration(
     root,
   );
 }
+
+const choiceOf = (name: string): IterationChoice => (name === 'release' ? name : Number(name.slice(5)));
 
 /** `release` counts as before every iteration. */
 function iterationOf(name: string): number {

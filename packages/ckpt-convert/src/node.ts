@@ -1,4 +1,5 @@
-import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, createReadStream, fdatasyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { mkdir, readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { FormatError, InvalidInputError } from '@pai-cpt/core';
@@ -40,6 +41,16 @@ export async function fileSizes(directory: string): Promise<{ name: string; byte
   const found = await Promise.all(names.map((name) => stat(join(directory, name)).catch(() => undefined)));
   return names.flatMap((name, at) => (found[at]?.isFile() ? [{ name, bytes: found[at].size }] : []));
 }
+
+/** The SHA-256 of a file in hex, read piece by piece. */
+export async function fileSha256(path: string, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 4 * 1024 * 1024, signal })) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** When a file was last changed, in whole milliseconds since 1970. */
+export const modifiedMs = async (path: string): Promise<number> => Math.floor((await stat(path)).mtimeMs);
 
 /** Removes a file; nothing happens when there is none. */
 export async function removeFile(path: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { InvalidInputError } from '@pai-cpt/core';
 import type { CastOptions } from './cast.ts';
+import type { IterationChoice } from './locate-checkpoint.ts';
 import { type Part, requirePart } from './output/parts.ts';
 import { parseByteSize } from './progress.ts';
 
@@ -9,6 +10,11 @@ export function wholeNumber(option: string): (value: string) => number {
     if (/^\d+$/.test(value) && Number.isSafeInteger(Number(value))) return Number(value);
     throw invalid(option, value, 'give a whole number');
   };
+}
+
+/** Parses `--iteration` of a source: a number, or `release`. @throws InvalidInputError `CPT_INPUT_INVALID`. */
+export function iterationOption(value: string): IterationChoice {
+  return value === 'release' ? value : wholeNumber('--iteration')(value);
 }
 
 /** Parses `--max-shard-size`. @throws InvalidInputError `CPT_INPUT_INVALID`. */

@@ -6,6 +6,7 @@ import { chooseTensors, type TensorChoice } from './choose-tensors.ts';
 import { requireUsableOutput } from './convert-checks.ts';
 import { parametersOfCheckpoint } from './global-parameters.ts';
 import { planHfFiles, readReference } from './hf-files.ts';
+import type { IterationChoice } from './locate-checkpoint.ts';
 import { type ArgsNamespace, numberArg } from './model-config.ts';
 import { pathExists, startMeter } from './node.ts';
 import { type DiskCalls, namingReads } from './output/disk.ts';
@@ -18,7 +19,9 @@ export interface ReshardOptions extends GridOptions, TensorChoice {
   /** As for `convertCheckpoint`. */
   readonly source: string;
   /** Which iteration of the source. */
-  readonly iteration?: number;
+  readonly iteration?: IterationChoice;
+  /** A folder with the model's config.json and tokenizer; the checkpoint's root when that has them. */
+  readonly reference?: string;
   /** Writes `release` in the place of the iteration that the source has. */
   readonly asRelease?: boolean;
 }
@@ -46,7 +49,10 @@ export async function reshardOnDisk(options: ReshardOptions, disk: DiskCalls): P
     part,
     signal,
   } = options;
-  const reference = (await pathExists(join(source, 'config.json'))) ? await readReference(source) : undefined;
+  const hasOwn = options.reference === undefined && (await pathExists(join(source, 'config.json')));
+  const referencePath = hasOwn ? source : options.reference;
+  const companion = referencePath === undefined ? {} : { reference: referencePath };
+  const reference = referencePath === undefined ? undefined : await readReference(referencePath);
   const opened = await openMegatronCheckpoint(source, {
     ...(iteration !== undefined && { iteration }),
     ...(vocabSize !== undefined && { vocabSize }),
@@ -80,8 +86,7 @@ export async function reshardOnDisk(options: ReshardOptions, disk: DiskCalls): P
         facts: { family: checkpoint.modelConfig.family, vocabSize: checkpoint.modelConfig.vocabSize },
         isFilled,
         args,
-        companions: async (dtype) =>
-          reference && planHfFiles(checkpoint.modelConfig, dtype, reference, { reference: source }),
+        companions: async (dtype) => reference && planHfFiles(checkpoint.modelConfig, dtype, reference, companion),
       },
       options,
       disk,

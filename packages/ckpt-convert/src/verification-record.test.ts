@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,11 +25,19 @@ describe('the record of a verification', () => {
         'tensors true',
       );
       const { size } = await stat(join(hf, 'model.safetensors'));
-      expect(record.files).toContainEqual({ name: 'model.safetensors', bytes: size });
+      const weights = await readFile(join(hf, 'model.safetensors'));
+      const sha256 = createHash('sha256').update(weights).digest('hex');
+      expect(record.files).toContainEqual({ name: 'model.safetensors', bytes: size, sha256 });
       expect(record.files).toContainEqual({
         name: 'config.json',
         bytes: expect.any(Number),
         sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+      });
+
+      expect(await run('verify', hf, '--against', source, '--digest', 'none')).toBe(0);
+      const { mtimeMs } = await stat(join(hf, 'model.safetensors'));
+      expect(JSON.parse(await readFile(path, 'utf8')).files).toContainEqual({
+        ...{ name: 'model.safetensors', bytes: size, modifiedMs: Math.floor(mtimeMs) },
       });
 
       await run('to-hf', source, hf, '--resume'); // the same once more changes nothing

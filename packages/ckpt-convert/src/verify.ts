@@ -3,6 +3,7 @@ import { openSafetensorsDirectory, type SafetensorsDirectory } from '@pai-cpt/sa
 import { type MegatronCheckpoint, openMegatronCheckpoint } from './checkpoint.ts';
 import { untied } from './choose-tensors.ts';
 import { readReference } from './hf-files.ts';
+import type { IterationChoice } from './locate-checkpoint.ts';
 import type { HfConfig } from './model-config.ts';
 import { requireFinished } from './output/output-directory.ts';
 import { checkConfig, checkNames, checkRanks, checkSums, type Outcome, outcomeOf } from './verify-checks.ts';
@@ -14,7 +15,7 @@ export interface VerifyOptions {
   readonly hf: string;
   /** The checkpoint it was made from. */
   readonly against: string;
-  readonly iteration?: number;
+  readonly iteration?: IterationChoice;
   /** Also runs both on `data` and compares their hidden states. */
   readonly run?: boolean;
   /** Dataset prefix; needed with `run`. */
@@ -110,7 +111,7 @@ async function verifyOpened(
 }
 
 /** One of our own errors inside a check is a failed check; anything else is not ours to judge. */
-async function failedByError(judge: () => Promise<Outcome> | Outcome): Promise<Outcome> {
+export async function failedByError(judge: () => Promise<Outcome> | Outcome): Promise<Outcome> {
   try {
     return await judge();
   } catch (error) {

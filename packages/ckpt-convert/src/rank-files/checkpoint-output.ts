@@ -47,7 +47,7 @@ export function checkpointOutput(
   };
 }
 
-/** Stage by stage, the files of one side by side; of a stage that was interrupted only those that are missing. */
+/** One file after another, so that a kill costs one: files side by side would all be begun and none of them finished. */
 async function makeFiles(files: readonly NamedFile[], io: OutputIo, options: ExecuteOptions): Promise<WrittenFile[]> {
   const { finished, digest, signal } = options;
   const written = new Map(finished);
@@ -64,12 +64,8 @@ async function makeFiles(files: readonly NamedFile[], io: OutputIo, options: Exe
     ...(digest && { digest }),
     ...(signal && { signal }),
   };
-  for (const stage of new Set(missing.map(({ pipelineStage }) => pipelineStage))) {
-    const targets = missing.filter(({ pipelineStage }) => pipelineStage === stage);
-    const made = await writeStage(
-      targets.map(({ name, parts }) => ({ path: name, parts })),
-      stageIo,
-    );
+  for (const { name, parts } of missing) {
+    const made = await writeStage([{ path: name, parts }], stageIo);
     for (const { path, bytes, sha256 } of made) {
       const file = { name: path, bytes, sha256 };
       await options.onFile?.(file);
