@@ -16,7 +16,7 @@ import {
 import type { JobRequest } from './job-request.ts';
 import { enterStatus, isTerminal, normalEvent, podLogName, warningEvent } from './job-status.ts';
 import { openLogWriter } from './process-log.ts';
-import type { JobScript } from './scenario.ts';
+import { findScript, type JobScript } from './scenario.ts';
 import { type ScriptedTraining, scriptTraining } from './scripted-training.ts';
 import type { JobRecord, Store } from './state.ts';
 
@@ -58,7 +58,6 @@ export function createJobRunner(
   admission: Admission,
   scripts: readonly JobScript[] = [],
 ): JobRunner {
-  const scriptOf = ({ displayName }: JobRequest) => scripts.find(({ name }) => displayName.includes(name));
   const live = new Map<string, LiveJob>();
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // one for each job that is stopping
@@ -76,7 +75,7 @@ export function createJobRunner(
   return {
     start(job) {
       const request = requestOf(job);
-      const script = scriptOf(request);
+      const script = findScript(scripts, request.displayName);
       const task: LiveJob = {
         job,
         request,

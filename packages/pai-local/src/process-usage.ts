@@ -43,25 +43,31 @@ interface GroupTotals {
   writeBytes: number | undefined;
 }
 
-/** A sampler over /proc; where there is none, it has no samples. */
+/** The group's totals at a time of this machine, which its processes live in whatever the server's clock says. */
+interface Reading {
+  readonly realMs: number;
+  readonly totals: GroupTotals;
+}
+
+/** A sampler over /proc that dates its samples by `now`; where there is no /proc, it has none. */
 export function createUsageSampler(now: () => number): UsageSampler {
-  const watched = new Map<string, { group: number; before?: { at: number; totals: GroupTotals } }>();
+  const watched = new Map<string, { group: number; before?: Reading }>();
   const samples = new Map<string, UsageSample[]>();
   let timer: NodeJS.Timeout | undefined;
 
   function sample(): void {
     const groups = readGroups(new Set([...watched.values()].map(({ group }) => group)));
-    const at = now();
+    const realMs = performance.now();
     for (const [name, entry] of watched) {
       const totals = groups.get(entry.group);
       if (!totals) continue;
-      if (entry.before && at > entry.before.at) {
+      if (entry.before) {
         const list = samples.get(name) ?? [];
-        list.push(toSample(at, totals, entry.before));
+        list.push(toSample(now(), { realMs, totals }, entry.before));
         if (list.length > MOST_SAMPLES) list.shift();
         samples.set(name, list);
       }
-      entry.before = { at, totals };
+      entry.before = { realMs, totals };
     }
   }
   function rest(): void {
@@ -91,8 +97,8 @@ export function createUsageSampler(now: () => number): UsageSampler {
   };
 }
 
-function toSample(at: number, totals: GroupTotals, before: { at: number; totals: GroupTotals }): UsageSample {
-  const seconds = (at - before.at) / 1000;
+function toSample(at: number, { realMs, totals }: Reading, before: Reading): UsageSample {
+  const seconds = (realMs - before.realMs) / 1000;
   const rate = (is: number | undefined, was: number | undefined): number | undefined =>
     is === undefined || was === undefined ? undefined : Math.max(0, is - was) / seconds;
   const cpuSeconds = Math.max(0, totals.ticks - before.totals.ticks) / TICKS_PER_SECOND;

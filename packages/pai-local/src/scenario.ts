@@ -1,5 +1,6 @@
 import { InvalidInputError } from '@pai-cpt/core';
 import { type FaultPlan, parseFaultPlan } from './faults.ts';
+import type { GpuSpan } from './gpu-use.ts';
 import { isRecord } from './parameters.ts';
 
 /** What jobs are to do instead of running their command, and which faults strike; the README's "Scenarios" tells it for users. */
@@ -32,8 +33,14 @@ export interface JobScript {
   /** Where a pod that is started again goes on: Megatron's own way, or from the base model as the stock launcher does. */
   readonly restartsFrom: 'checkpoint' | 'base';
   readonly seed: number;
+  /** What GetJobMetrics tells of its GPUs, in the order of time; without it nothing. */
+  readonly gpuUse: readonly GpuSpan[];
   readonly events: readonly ScriptEvent[];
 }
+
+/** The first of `scripts` that stands for jobs of this name. */
+export const findScript = (scripts: readonly JobScript[], displayName: string): JobScript | undefined =>
+  scripts.find(({ name }) => displayName.includes(name));
 
 export const SCRIPT_EVENTS = ['spike', 'nan', 'oom', 'nccl-timeout', 'preempt', 'hang', 'line'] as const;
 
@@ -49,7 +56,7 @@ export interface ScriptEvent {
   readonly text: string;
 }
 
-const DEFAULTS: Omit<JobScript, 'events'> = {
+const DEFAULTS: Omit<JobScript, 'events' | 'gpuUse'> = {
   name: '',
   queueMs: 0,
   iterations: 200,
@@ -95,11 +102,12 @@ function parseFaults(value: unknown): FaultPlan {
 }
 
 function parseJob(value: unknown, where: string): JobScript {
-  const { events = [], ...given } = knownFields(value, where, { ...DEFAULTS, events: [] });
+  const { events = [], gpuUse = [], ...given } = knownFields(value, where, { ...DEFAULTS, gpuUse: [], events: [] });
   const { loss = {}, ...plain } = given;
   const job = { ...DEFAULTS, ...checkTypes(plain, DEFAULTS, where) } as JobScript;
   const lossFields = knownFields(loss, `${where}.loss`, DEFAULTS.loss);
   if (!Array.isArray(events)) throw invalid(`${where}.events`, 'is not a list');
+  if (!Array.isArray(gpuUse)) throw invalid(`${where}.gpuUse`, 'is not a list');
   if (job.restartsFrom !== 'checkpoint' && job.restartsFrom !== 'base') {
     throw invalid(`${where}.restartsFrom`, 'is neither "checkpoint" nor "base"');
   }
@@ -107,8 +115,27 @@ function parseJob(value: unknown, where: string): JobScript {
   return {
     ...job,
     loss: { ...DEFAULTS.loss, ...checkTypes(lossFields, DEFAULTS.loss, `${where}.loss`) },
+    gpuUse: parseGpuUse(gpuUse, `${where}.gpuUse`),
     events: events.map((event: unknown, index) => parseEvent(event, `${where}.events[${index}]`)),
   };
+}
+
+function parseGpuUse(spans: readonly unknown[], where: string): GpuSpan[] {
+  const parsed = spans.map((span, index) => parseGpuSpan(span, `${where}[${index}]`));
+  const late = parsed.findIndex(({ fromMinute }, index) => fromMinute <= (parsed[index - 1]?.fromMinute ?? -1));
+  if (late >= 0) throw invalid(`${where}[${late}].fromMinute`, 'is not after the one before');
+  return parsed;
+}
+
+function parseGpuSpan(value: unknown, where: string): GpuSpan {
+  const known = { fromMinute: 0, percent: [], memoryPercent: [] };
+  const { fromMinute = 0, percent = [], memoryPercent = [] } = knownFields(value, where, known);
+  checkTypes({ fromMinute }, known, where);
+  const isUse = (use: unknown) => typeof use === 'number' && use >= 0 && use <= 100;
+  for (const [name, uses] of Object.entries({ percent, memoryPercent })) {
+    if (!Array.isArray(uses) || !uses.every(isUse)) throw invalid(`${where}.${name}`, 'is not a list of 0 to 100');
+  }
+  return { fromMinute, percent, memoryPercent } as GpuSpan;
 }
 
 function parseEvent(value: unknown, where: string): ScriptEvent {

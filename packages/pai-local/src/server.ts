@@ -130,7 +130,7 @@ function assemble(
   const traffic = createTraffic(services, serviceRunner);
   const operations = [
     ...dlcOperations(host, jobs, jobRunner, studio.uriOfDataset, admission, stopOfEnded),
-    jobMetricsOperation(host, jobs),
+    jobMetricsOperation(host, jobs, scenario?.jobs),
     ...easOperations(host, here, services, serviceRunner),
     ...studio.operations,
   ];

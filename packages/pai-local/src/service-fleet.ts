@@ -51,7 +51,7 @@ export function createFleet(host: Host, service: ServiceRecord, report: FleetRep
   async function retire(instances: readonly Instance[]): Promise<void> {
     if (instances.length === 0) return;
     alive = alive.filter((instance) => !instances.includes(instance));
-    await clock.sleep(paceMs);
+    await clock.sleep(paceMs, signal).catch(() => {}); // when all end, these do not wait
     await end(instances);
   }
   async function start(index: number): Promise<Instance> {

@@ -1,4 +1,7 @@
+import { setMaxListeners } from 'node:events';
 import { describeError } from '@pai-cpt/core/node';
+import { type AutoScaler, type CurrentMetric, createAutoScaler, type ServiceLoad } from './auto-scaler.ts';
+import { runCronScaler } from './cron-scaler.ts';
 import { type Host, removeTraces } from './host.ts';
 import { createFleet, type Fleet } from './service-fleet.ts';
 import type { ServiceRecord, Store } from './state.ts';
@@ -16,6 +19,10 @@ export interface ServiceRunner {
   restart(service: ServiceRecord): void;
   /** Where the gateway sends the next request for this service; `undefined` while there is nowhere to send it. */
   route(name: string): number | undefined;
+  /** A request for the service has come to the gateway, whether or not anything takes it. */
+  countRequest(name: string): void;
+  /** What the auto scaler of the service last measured. */
+  currentMetrics(name: string): readonly CurrentMetric[];
   /** The instances that have a process. */
   instances(name: string): ReturnType<Fleet['instances']>;
   close(): Promise<void>;
@@ -26,6 +33,8 @@ interface LiveService {
   /** Aborted when the service is to end. */
   readonly stop: AbortController;
   readonly fleet: Fleet;
+  readonly scaler: AutoScaler;
+  requests: number;
   done: Promise<void>;
 }
 
@@ -39,7 +48,8 @@ const CLOSED = 'pai-local ended, and the service with it; StartService starts it
 export function createServiceRunner(host: Host, services: Store<ServiceRecord>): ServiceRunner {
   const live = new Map<string, LiveService>();
   const { clock, paceMs } = host;
-  let isClosing = false;
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // one for each service that is ending
 
   function enter(service: ServiceRecord, status: string, message: string): void {
     service.status = status;
@@ -59,16 +69,21 @@ export function createServiceRunner(host: Host, services: Store<ServiceRecord>):
     else if (service.status !== 'Failed' && service.status !== 'Stopped') enter(service, 'Stopped', CLOSED);
   }
 
-  async function run({ service, stop, fleet }: LiveService): Promise<void> {
+  async function run({ service, stop, fleet, scaler }: LiveService): Promise<void> {
+    const ended = new AbortController();
+    const over = AbortSignal.any([stop.signal, ended.signal]);
+    void scaler.run(over);
+    void runCronScaler(clock, service, (instances, why) => scale(service, instances, why), over);
     const message = await fleet.run().catch(describeError);
+    ended.abort();
     if (!stop.signal.aborted) enter(service, 'Failed', message);
-    await fleet.terminate(isClosing ? CLOSE_GRACE_MS : GRACE_MS);
+    await fleet.terminate(closing.signal.aborted ? CLOSE_GRACE_MS : GRACE_MS);
   }
   /** Ends the processes of a service, if it has some, and then does `last`. */
   async function end(service: ServiceRecord, last: () => void | Promise<void>): Promise<void> {
     const task = live.get(service.name);
     task?.stop.abort();
-    if (!isClosing) await clock.sleep(paceMs);
+    await clock.sleep(paceMs, closing.signal).catch(() => {});
     await task?.done;
     if (live.get(service.name) === task) live.delete(service.name);
     await last();
@@ -82,7 +97,8 @@ export function createServiceRunner(host: Host, services: Store<ServiceRecord>):
     enter(service, 'Stopping', 'Service is stopping');
     endLater(service, () => {
       // Deleted meanwhile, it stays so.
-      if (service.status === 'Stopping') enter(service, 'Stopped', isClosing ? CLOSED : 'Service is stopped');
+      if (service.status === 'Stopping')
+        enter(service, 'Stopped', closing.signal.aborted ? CLOSED : 'Service is stopped');
     });
   }
   function openFleet(service: ServiceRecord, { signal }: AbortController): Fleet {
@@ -96,12 +112,48 @@ export function createServiceRunner(host: Host, services: Store<ServiceRecord>):
     };
     return createFleet(host, service, report, signal);
   }
+  function change(service: ServiceRecord, status: 'Scaling' | 'Updating', message: string): void {
+    const task = live.get(service.name);
+    if (!task || task.stop.signal.aborted || service.status === 'Failed') {
+      services.put(service.name, service);
+      return;
+    }
+    enter(service, service.status === 'Running' ? status : service.status, message);
+    task.fleet.wake();
+  }
+  function scale(service: ServiceRecord, instances: number, why: string): void {
+    service.instances = instances;
+    change(service, 'Scaling', why);
+  }
+  function loadOf(name: string): ServiceLoad | undefined {
+    const task = live.get(name);
+    if (!task) return undefined;
+    const instances = task.fleet.instances();
+    return {
+      requests: task.requests,
+      instances: instances.length,
+      cpuPercent(since) {
+        const means = instances.flatMap((instance) => {
+          const samples = host.usage.samplesOf(`services/${name}/${instance.name}`).filter(({ at }) => at >= since);
+          const sum = samples.reduce((total, { cpuPercent }) => total + cpuPercent, 0);
+          return samples.length === 0 ? [] : [sum / samples.length];
+        });
+        return means.length === 0 ? undefined : means.reduce((a, b) => a + b);
+      },
+    };
+  }
+  const openScaler = (service: ServiceRecord): AutoScaler =>
+    createAutoScaler(clock, service, loadOf, {
+      scale: (instances, why) => scale(service, instances, why),
+      warn: (reason, message) => addEvent(service, 'Warning', reason, message),
+    });
   return {
     start(service) {
       const before = live.get(service.name)?.done;
       const ending = new AbortController();
       const fleet = openFleet(service, ending);
-      const task: LiveService = { service, stop: ending, fleet, done: Promise.resolve() };
+      const scaler = openScaler(service);
+      const task: LiveService = { service, stop: ending, fleet, scaler, requests: 0, done: Promise.resolve() };
       live.set(service.name, task);
       if (service.status !== 'Creating') enter(service, 'Waiting', 'Service is waiting for its instance');
       task.done = Promise.resolve(before).then(() => run(task));
@@ -114,12 +166,7 @@ export function createServiceRunner(host: Host, services: Store<ServiceRecord>):
         services.delete(service.name);
       });
     },
-    change(service, status, message) {
-      const task = live.get(service.name);
-      if (!task || task.stop.signal.aborted || service.status === 'Failed') return services.put(service.name, service);
-      enter(service, service.status === 'Running' ? status : service.status, message);
-      task.fleet.wake();
-    },
+    change,
     restart(service) {
       const task = live.get(service.name);
       if (!task || task.stop.signal.aborted) return;
@@ -130,9 +177,16 @@ export function createServiceRunner(host: Host, services: Store<ServiceRecord>):
       const task = live.get(name);
       return task && !task.stop.signal.aborted && task.service.status !== 'Failed' ? task.fleet.nextPort() : undefined;
     },
+    countRequest(name) {
+      const task = live.get(name);
+      if (!task) return;
+      task.scaler.onRequest();
+      task.requests += 1;
+    },
+    currentMetrics: (name) => live.get(name)?.scaler.current() ?? [],
     instances: (name) => live.get(name)?.fleet.instances() ?? [],
     async close() {
-      isClosing = true;
+      closing.abort();
       const ended = ['Stopping', 'Stopped', 'Deleting', 'Failed'];
       for (const task of live.values()) {
         if (!ended.includes(task.service.status)) stop(task.service);

@@ -23,11 +23,18 @@ export function createTraffic(services: Store<ServiceRecord>, runner: ServiceRun
       const port = weightOf(service) > 0 ? runner.route(service.name) : undefined;
       return port === undefined ? [] : [{ name: service.name, weight: weightOf(service), port }];
     });
+    if (open.length === 0) {
+      // A request that finds nobody wakes whoever of the group sleeps and takes part.
+      for (const { name, group } of members) if (group?.trafficState === 'grouping') runner.countRequest(name);
+      return undefined;
+    }
     const total = open.reduce((sum, { weight }) => sum + weight, 0);
     for (const { name, weight } of open) credit.set(name, (credit.get(name) ?? 0) + weight);
     const [best] = [...open].sort((a, b) => (credit.get(b.name) ?? 0) - (credit.get(a.name) ?? 0));
-    if (best) credit.set(best.name, (credit.get(best.name) ?? 0) - total);
-    return best?.port;
+    if (!best) return undefined;
+    credit.set(best.name, (credit.get(best.name) ?? 0) - total);
+    runner.countRequest(best.name);
+    return best.port;
   }
 
   return {
@@ -35,7 +42,11 @@ export function createTraffic(services: Store<ServiceRecord>, runner: ServiceRun
       const service = services.get(name);
       if (service) {
         const { accessToken, status } = service;
-        return { name, accessToken, status, port: () => runner.route(name) };
+        const port = () => {
+          runner.countRequest(name);
+          return runner.route(name);
+        };
+        return { name, accessToken, status, port };
       }
       const members = services.values().filter(({ group }) => group?.name === name);
       const group = members[0]?.group;

@@ -83,6 +83,24 @@ export interface ServiceRecord {
   readonly events: EventRecord[];
   /** The body of CreateServiceAutoScaler, as it came. */
   autoScaler?: Readonly<Record<string, unknown>>;
+  cronScaler?: CronScalerRecord;
+}
+
+/** When a service is to have how many instances. */
+export interface CronScalerRecord {
+  /** Cron expressions; on the days they name nothing happens. */
+  readonly excludeDates: readonly string[];
+  readonly jobs: readonly CronJobRecord[];
+}
+
+export interface CronJobRecord {
+  readonly name: string;
+  readonly schedule: string;
+  readonly targetSize: number;
+  readonly timeZone: string;
+  readonly createdAt: number;
+  ranAt?: number;
+  message?: string;
 }
 
 /** The place of a service in a group. `trafficMode` and the token are the group's, and equal in all its services. */

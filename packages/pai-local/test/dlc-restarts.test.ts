@@ -240,6 +240,10 @@ describe('a scenario', () => {
     [{ jobs: [{ loss: { noise: -1 } }] }, 'jobs[0].loss.noise is -1'],
     [{ jobs: [{ restartsFrom: 'there' }] }, 'jobs[0].restartsFrom'],
     [{ faults: { rules: [{ fault: 'flood' }] } }, 'faults'],
+    [{ jobs: [{ gpuUse: 95 }] }, 'jobs[0].gpuUse is not a list'],
+    [{ jobs: [{ gpuUse: [{ percent: [101] }] }] }, 'jobs[0].gpuUse[0].percent is not a list of 0 to 100'],
+    [{ jobs: [{ gpuUse: [{ use: [5] }] }] }, 'jobs[0].gpuUse[0].use is not known'],
+    [{ jobs: [{ gpuUse: [{ fromMinute: 5 }, {}] }] }, 'jobs[0].gpuUse[1].fromMinute is not after the one before'],
     [[], 'scenario is not an object'],
   ])('%#: is refused when it says what cannot be', (value, message) => {
     expect(() => parseScenario(value)).toThrow(message);

@@ -4,13 +4,11 @@ import { isRecord, readChoice } from '../parameters.ts';
 import { configOf } from '../service-instance.ts';
 import { isInstanceCount, MAX_INSTANCES, parseServiceRequest } from '../service-request.ts';
 import type { ServiceRecord } from '../state.ts';
-import { type Eas, onService } from './eas-operation.ts';
+import { doneWith, type Eas, onService } from './eas-operation.ts';
 
 /** The operations that change a service. */
 export function easChangeOperations({ findService, here, runner, services }: Eas): Operation[] {
-  const done = (service: ServiceRecord, what: string) => ({
-    Message: `Service [${service.name}] in region [${here.region}] is ${what}`,
-  });
+  const done = (service: ServiceRecord, what: string) => doneWith(here, service, what);
   const findIdle = (request: ApiRequest): ServiceRecord => {
     const service = findService(request);
     if (service.status === 'Deleting' || service.status === 'Stopping') throw isBusy(service);
@@ -21,16 +19,6 @@ export function easChangeOperations({ findService, here, runner, services }: Eas
     Object.assign(service, { version, instances });
     runner.change(service, 'Updating', `Version ${version} takes the place of the one before`);
   }
-  const setScaler = (request: ApiRequest) => {
-    const service = findService(request);
-    service.autoScaler = parseScaler(parseBody(request.body));
-    services.put(service.name, service);
-    return done(service, 'scaled automatically');
-  };
-  const findScaler = (service: ServiceRecord) => {
-    if (service.autoScaler) return service.autoScaler;
-    throw new ApiError(404, 'AutoScaler.NotFound', `Service ${service.name} has no auto scaler.`);
-  };
   return [
     onService('UpdateService', 'PUT', '', ['UpdateType'], (request) => {
       const service = findIdle(request);
@@ -107,22 +95,6 @@ export function easChangeOperations({ findService, here, runner, services }: Eas
         Message: `Releasing service [${service.name}] in region [${here.region}] with weight [${Weight}], service status: [${service.status}]`,
       };
     }),
-    onService('CreateServiceAutoScaler', 'POST', '/autoscaler', [], setScaler),
-    onService('UpdateServiceAutoScaler', 'PUT', '/autoscaler', [], (request) => {
-      findScaler(findService(request));
-      return setScaler(request);
-    }),
-    onService('DescribeServiceAutoScaler', 'GET', '/autoscaler', [], (request) => {
-      const service = findService(request);
-      return { ServiceName: service.name, CurrentReplica: service.instances, ...findScaler(service) };
-    }),
-    onService('DeleteServiceAutoScaler', 'DELETE', '/autoscaler', [], (request) => {
-      const service = findService(request);
-      findScaler(service);
-      delete service.autoScaler;
-      services.put(service.name, service);
-      return done(service, 'no longer scaled automatically');
-    }),
   ];
 }
 
@@ -141,19 +113,4 @@ function merge(config: Readonly<Record<string, unknown>>, change: Readonly<Recor
     merged[name] = isRecord(before) && isRecord(value) ? merge(before, value) : value;
   }
   return merged;
-}
-
-/** Kept and given back; nothing here scales by it. */
-function parseScaler(body: Record<string, unknown>): Record<string, unknown> {
-  const { min, max, scaleStrategies } = body;
-  for (const name of ['min', 'max', 'scaleStrategies']) if (body[name] === undefined) throw missingParameter(name);
-  const isRange =
-    Number.isInteger(min) && Number.isInteger(max) && 0 <= (min as number) && (min as number) <= (max as number);
-  if (!isRange) throw invalidParameter(`min is ${String(min)} and max ${String(max)}; 0 <= min <= max.`);
-  const isStrategy = (item: unknown) =>
-    isRecord(item) && typeof item.metricName === 'string' && typeof item.threshold === 'number';
-  if (!Array.isArray(scaleStrategies) || !scaleStrategies.every(isStrategy)) {
-    throw invalidParameter('scaleStrategies is not a list of {metricName, threshold}.');
-  }
-  return body;
 }

@@ -32,3 +32,8 @@ export const onService = (
   query: readonly string[],
   handle: Operation['handle'],
 ): Operation => ({ action, version: VERSION, method, path: `${SERVICE}${suffix}`, query, handle });
+
+/** What EAS answers to an operation that it has begun. */
+export const doneWith = (here: Here, service: ServiceRecord, what: string) => ({
+  Message: `Service [${service.name}] in region [${here.region}] is ${what}`,
+});

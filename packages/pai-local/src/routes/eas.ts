@@ -10,6 +10,7 @@ import { nextSequence, type ServiceGroupRecord, type ServiceRecord, type Store }
 import { easChangeOperations } from './eas-change.ts';
 import { easListOperations } from './eas-lists.ts';
 import { type Eas, type Here, SERVICES, VERSION } from './eas-operation.ts';
+import { easScalerOperations } from './eas-scalers.ts';
 
 /** The operations of EAS that are emulated. */
 export function easOperations(
@@ -40,7 +41,13 @@ export function easOperations(
       return { ServiceId, ServiceName, Region, Status, InternetEndpoint, IntranetEndpoint };
     },
   };
-  return [create, ...easListOperations(eas), ...easChangeOperations(eas), ...groupOperations(eas)];
+  return [
+    create,
+    ...easListOperations(eas),
+    ...easChangeOperations(eas),
+    ...easScalerOperations(eas),
+    ...groupOperations(eas),
+  ];
 }
 
 /** A group is made by the first service that names it, and goes with its last. */

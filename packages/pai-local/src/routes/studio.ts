@@ -14,6 +14,7 @@ import { latestMetrics, type Metric, readMetrics } from '../training-metrics.ts'
 import { parseTrainingRequest, type TrainingRequest } from '../training-request.ts';
 import { writeTrainingConfig } from '../training-run.ts';
 import { toWireTrainingJob, trainingStatus } from '../training-wire.ts';
+import { instanceMetrics } from './job-metrics.ts';
 import { LIST_TRAINING_JOBS_QUERY, listTrainingJobs } from './studio-list.ts';
 import { outputModels } from './studio-output.ts';
 
@@ -115,6 +116,13 @@ export function studioOperations(
           .sort(compareBy(({ at }) => at, order === 'ASC' ? 'asc' : 'desc'));
         return { Metrics: pageIn(found, query).map(toWireMetric), TotalCount: found.length };
       },
+    ),
+    operation(
+      'ListTrainingJobInstanceMetrics',
+      'GET',
+      `${JOB}/instancemetrics`,
+      [...WINDOW, 'MetricType', 'TimeStep', 'InstanceId'],
+      (request) => instanceMetrics(host, find(request), request),
     ),
     operation('GetTrainingJobLatestMetrics', 'GET', `${JOB}/latestmetrics`, ['Names'], async (request) => {
       const names = request.query.get('Names')?.split(',');
