@@ -212,6 +212,7 @@ export const ERRORS = {
     false,
     'A canary was unhealthy, slow or wrong; the traffic is where it was before.',
   ),
+  CPT_PAI_LIST_UNSTABLE: entry(502, true, 'A list changed each time it was read; what was given may lack entries.'),
   CPT_PAI_NO_WAY_BACK: entry(409, false, 'A canary failed, and the service to go back to is gone or does not run.'),
 
   // Waiting.

@@ -8,6 +8,7 @@ import { Quotas } from './quotas.ts';
 import { Models } from './registered-models.ts';
 import { type CptRunSpecInput, parseRunSpec } from './run-spec.ts';
 import type { Plan } from './schemas.ts';
+import type { TokenSchemes } from './service-gateway.ts';
 import { Services } from './services.ts';
 import { Workspaces } from './workspaces.ts';
 
@@ -15,6 +16,8 @@ import { Workspaces } from './workspaces.ts';
 export interface CptClientOptions extends PaiTransportOptions {
   /** PAI workspace for jobs and services that name none. */
   workspaceId?: string;
+  /** How services take their token: `bare`, by default, as EAS does, or `bearer`; for all, or each by its name. */
+  tokenScheme?: TokenSchemes;
 }
 
 /**
@@ -30,11 +33,11 @@ export class CptClient {
   readonly quotas: Quotas;
   readonly #pai: PaiTransport;
 
-  constructor({ workspaceId, ...options }: CptClientOptions) {
+  constructor({ workspaceId, tokenScheme, ...options }: CptClientOptions) {
     const pai = createPaiTransport(options);
     const { endpoint: target, clock, random } = options;
     this.jobs = new Jobs(pai, workspaceId, { target, clock, random });
-    this.services = new Services(pai, workspaceId);
+    this.services = new Services(pai, workspaceId, tokenScheme);
     this.datasets = new Datasets(pai, workspaceId);
     this.models = new Models(pai, workspaceId);
     this.workspaces = new Workspaces(pai);

@@ -41,6 +41,8 @@ export {
   type MetricType,
   type PodMetric,
   type PodUse,
+  type ReportedMetric,
+  type ReportedMetricsOptions,
 } from './monitor/job-metrics.ts';
 export type { LogCursor, LogPage } from './monitor/pod-log.ts';
 export type { Checkpoint, Proposal } from './monitor/proposal.ts';
@@ -119,12 +121,12 @@ export {
   StatusChangeSchema,
 } from './schemas.ts';
 export type { RollOutEvent, RollOutOptions, RollOutReport, StepReport } from './service-canary.ts';
-export { requireVerified } from './service-checkpoint.ts';
+export { requireVerified, type WeightBinding } from './service-checkpoint.ts';
 export type { Completion, CompletionRequest } from './service-completion.ts';
 export type { DeployOptions } from './service-deploy.ts';
-export type { ServiceEndpoint } from './service-gateway.ts';
+export type { ServiceEndpoint, TokenScheme, TokenSchemes } from './service-gateway.ts';
 export type { ServiceEvent, ServiceInstance, ServiceLogOptions, TimeRange } from './service-lists.ts';
-export type { AutoScaler } from './service-scaler.ts';
+export type { AutoScaler, AutoScalerView, CronScaler, CronScalerView } from './service-scaler.ts';
 export { parseServiceSpec, type ServiceSpec, type ServiceSpecInput, toServiceJson } from './service-spec.ts';
 export { EAS_SERVICE_STATUS, type EasServiceStatus, type ServicePhase, servicePhaseOf } from './service-status.ts';
 export type { GateOptions, Services, WaitForServiceOptions } from './services.ts';

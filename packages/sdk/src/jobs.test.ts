@@ -61,7 +61,7 @@ describe('list', () => {
     // Between the pages a job was created: page 2 begins with the last job of page 1.
     const pages = [numbered(0, 50), numbered(49, 50), numbered(99, 3)];
     const { jobs, pai } = withScript({
-      ListJobs: (_, calls) => ({ Jobs: pages[calls] ?? [], TotalCount: 103, RequestId: 'R' }),
+      ListJobs: (_, calls) => ({ Jobs: pages[calls] ?? [], TotalCount: calls === 0 ? 102 : 103, RequestId: 'R' }),
     });
     expect(await idsOf(jobs)).toEqual(Array.from({ length: 102 }, (_, index) => `dlc${index}`));
     expect(pai.calls.map(({ input }) => (input.query as { PageNumber: number }).PageNumber)).toEqual([1, 2, 3]);

@@ -1,9 +1,17 @@
 import { CptError, InvalidInputError } from '@pai-cpt/core';
 import { isFinalStatus, isTerminalPhase } from './job-status.ts';
+import { listPages } from './list-pages.ts';
 import type { JobFailure } from './monitor/failure/attribute.ts';
 import { type ExplainOptions, explainJob } from './monitor/failure/explain-job.ts';
 import { type FollowOptions, followJob, type JobEvent } from './monitor/follow-job.ts';
-import { type MetricsOptions, type PodMetric, readJobMetrics } from './monitor/job-metrics.ts';
+import {
+  type MetricsOptions,
+  type PodMetric,
+  type ReportedMetric,
+  type ReportedMetricsOptions,
+  readJobMetrics,
+  readReportedMetrics,
+} from './monitor/job-metrics.ts';
 import { type LogCursor, type LogPage, readPodLog } from './monitor/pod-log.ts';
 import { type WatchEvent, type WatchOptions, watchJob } from './monitor/watch-job.ts';
 import { omitUndefined } from './omit-undefined.ts';
@@ -75,8 +83,6 @@ interface SubmitFrom {
   clock?: Clock | undefined;
   random?: (() => number) | undefined;
 }
-
-const PAGE_SIZE = 50;
 
 /** PAI lists the last seven days unless it is told when to start; no job is older than this version of its API. */
 const BEFORE_EVERY_JOB = '2020-12-03T00:00:00Z';
@@ -151,7 +157,7 @@ export class Jobs {
     return toJob(await this.#pai.call('GetJob', { path: { JobId: jobId } }, { signal }));
   }
 
-  /** Jobs, newest first, page by page as it is read on. */
+  /** Jobs, newest first, page by page as it is read on. @throws PaiError `CPT_PAI_LIST_UNSTABLE`, as `listPages` does. */
   async *list({ route = 'dlc', ...options }: ListJobsOptions = {}): AsyncGenerator<Job, void, undefined> {
     if (route !== 'quickstart') {
       const dlc = this.#listOf(this.#pai, options);
@@ -162,21 +168,18 @@ export class Jobs {
 
   async *#listOf(pai: PaiTransport, options: ListJobsOptions): AsyncGenerator<Job, void, undefined> {
     const { displayName, status, tags, createdAfter = BEFORE_EVERY_JOB, signal } = options;
-    const seen = new Set<string>();
-    for (let page = 1; ; page++) {
-      const query = {
-        ...omitUndefined({ DisplayName: displayName, Status: status, Tags: tags, WorkspaceId: this.#workspaceId }),
-        ...{ StartTime: createdAfter, SortBy: 'GmtCreateTime' as const, Order: 'desc' as const },
-        ...{ PageNumber: page, PageSize: PAGE_SIZE },
-      };
-      const { Jobs: jobs = [], TotalCount } = await pai.call('ListJobs', { query }, { signal });
-      for (const job of jobs) {
-        if (seen.has(job.JobId)) continue; // a job created meanwhile has pushed it on to this page
-        seen.add(job.JobId);
-        yield toJob(job);
-      }
-      if (jobs.length === 0 || page * PAGE_SIZE >= TotalCount) return;
-    }
+    const filter = {
+      ...omitUndefined({ DisplayName: displayName, Status: status, Tags: tags, WorkspaceId: this.#workspaceId }),
+      ...{ StartTime: createdAfter, SortBy: 'GmtCreateTime' as const, Order: 'desc' as const },
+    };
+    const pages = listPages(
+      async (page) => {
+        const { Jobs, TotalCount } = await pai.call('ListJobs', { query: { ...filter, ...page } }, { signal });
+        return { items: Jobs, total: TotalCount };
+      },
+      ({ JobId }) => JobId,
+    );
+    for await (const job of pages) yield toJob(job);
   }
 
   /** Stops a job and gives it as it then stands, usually still Stopping. A job that has ended is left alone. */
@@ -232,6 +235,14 @@ export class Jobs {
   /** What its pods used of GPUs, CPUs, memory, network and disks: see `readJobMetrics`. */
   metrics(jobId: string, options: MetricsOptions = {}): Promise<PodMetric[]> {
     return readJobMetrics(this.#pai, jobId, options);
+  }
+
+  /** The numbers that a training job of QuickStart has printed, as PAI Studio finds them: see `readReportedMetrics`. */
+  reportedMetrics(
+    jobId: string,
+    options: ReportedMetricsOptions = {},
+  ): AsyncGenerator<ReportedMetric, void, undefined> {
+    return readReportedMetrics(this.#pai, jobId, options);
   }
 
   /** What happens in the job from now to its end, each event once: see `followJob`. */

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidInputError } from '@pai-cpt/core';
@@ -18,10 +20,22 @@ export function localFolder(path: string): FolderView {
       const sizes = await Promise.all(files.map(({ name }) => stat(join(path, name)).catch(() => undefined)));
       return files.flatMap(({ name }, index) => {
         const found = sizes[index];
-        return found?.isFile() ? [{ name, bytes: found.size }] : []; // a link that leads nowhere is no file
+        // Whole milliseconds, as a record keeps them.
+        return found?.isFile() ? [{ name, bytes: found.size, modifiedMs: Math.floor(found.mtimeMs) }] : []; // a link that leads nowhere is no file
       });
     },
     readText: (name) => readFile(join(path, name), 'utf8').catch((error: unknown) => missing(join(path, name), error)),
+    async sha256(name, signal) {
+      const hash = createHash('sha256');
+      const bytes = createReadStream(join(path, name), { highWaterMark: 4 * 1024 * 1024, signal });
+      try {
+        for await (const chunk of bytes) hash.update(chunk);
+      } catch (error) {
+        signal?.throwIfAborted();
+        missing(join(path, name), error);
+      }
+      return hash.digest('hex');
+    },
   };
 }
 

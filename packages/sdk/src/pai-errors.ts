@@ -1,4 +1,4 @@
-import { type ErrorCode, PaiError } from '@pai-cpt/core';
+import { type ErrorCode, InvalidInputError, PaiError } from '@pai-cpt/core';
 import { omitUndefined } from './omit-undefined.ts';
 
 /** What the clients of Alibaba Cloud put on the errors they throw; the older ones leave most of it out. */
@@ -38,11 +38,16 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
 /**
  * The `PaiError` for whatever a call threw: `details` carry `action`, `status`, `paiCode`, `requestId` and, where they
  * apply, `retryAfterMs` and `systemCode`. The cause is a copy of name, message and code: the thrown value itself may hold
- * the request's headers. An error that came from neither PAI nor the network is given back as it is.
+ * the request's headers. An error that came from neither PAI nor the network is given back as it is, but for a client that
+ * was made without a credential: `InvalidInputError` `CPT_CONFIG_CREDENTIALS`.
  */
 export function toPaiError(action: string, thrown: unknown, redact: (text: string) => string): unknown {
   const error = (typeof thrown === 'object' && thrown !== null ? thrown : {}) as AcsFailure;
   const failure = readFailure(error);
+  if (failure.systemCode === 'InvalidCredentials') {
+    const message = `${action}: the client that was given has no credential (${redact(failure.text)})`;
+    return new InvalidInputError('CPT_CONFIG_CREDENTIALS', message, { field: 'transport' });
+  }
   const code = classify(error, failure);
   if (code === undefined) return thrown;
   const cause = new Error(redact(String(error.message ?? '')));

@@ -216,6 +216,27 @@ describe('failures and retries', () => {
     await expect(call).rejects.toBe(controller.signal.reason);
   });
 
+  it('rejects when the abort comes before the request is made, and makes none', async () => {
+    const { pai, seen } = await connect([{ json: {} }]);
+    const controller = new AbortController();
+    const call = pai.call('GetJob', get, { signal: controller.signal }); // the client is being loaded
+    controller.abort(new Error('enough'));
+    await expect(call).rejects.toThrow('enough');
+    expect(seen).toHaveLength(0);
+  });
+
+  it('rejects when the abort comes while a client prepares its request', async () => {
+    const controller = new AbortController();
+    const transport: AcsTransport = {
+      callApi: () => {
+        controller.abort(new Error('enough'));
+        return new Promise(() => {});
+      },
+    };
+    const pai = createPaiTransport({ regionId: 'cn-hangzhou', transport, callTimeoutMs: 500 });
+    await expect(pai.call('GetJob', get, { signal: controller.signal })).rejects.toThrow('enough');
+  });
+
   it('is not started after an abort', async () => {
     const { pai, seen } = await connect([{ json: {} }]);
     await expect(pai.call('GetJob', get, { signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
@@ -271,6 +292,23 @@ describe('a client that is injected', () => {
     const failure = await failureOf(pai.call('GetJob', { path: { JobId: 'dlc1' } }));
     expect(failure.code).toBe('CPT_PAI_NOT_FOUND');
     expect(failure.details).toMatchObject({ status: 404, paiCode: 'JobNotExists', requestId: 'R-2' });
+  });
+
+  it('is named when it was made without a credential, and not asked again', async () => {
+    // What @alicloud/openapi-core 1.0.8 throws before it sends anything.
+    const error = Object.assign(new Error('Please set up the credentials correctly.'), {
+      ...{ name: 'ClientError', code: 'InvalidCredentials', statusCode: undefined, requestId: undefined },
+    });
+    let calls = 0;
+    const transport: AcsTransport = {
+      callApi: () => {
+        calls++;
+        return Promise.reject(error);
+      },
+    };
+    const pai = createPaiTransport({ regionId: 'cn-hangzhou', transport, clock: manualClock() });
+    const failure = await failureOf(pai.call('GetJob', { path: { JobId: 'dlc1' } }));
+    expect([failure.code, failure.details.field, calls]).toEqual(['CPT_CONFIG_CREDENTIALS', 'transport', 1]);
   });
 
   it('leaves an error of the program as it is', async () => {

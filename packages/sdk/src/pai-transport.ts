@@ -47,7 +47,8 @@ export interface PaiTransportOptions {
   credential?: AccessKeyCredential;
   /**
    * A client to send with instead, for all products or for some; or `official`: the generated clients of Alibaba Cloud for
-   * DLC and EAS, which must be installed beside this package. Studio and AIWorkSpace are then called as without it.
+   * DLC and EAS, which must be installed beside this package and know the endpoints of their regions. Studio and
+   * AIWorkSpace are then called as without it.
    */
   transport?: AcsTransport | Partial<Record<PaiProduct, AcsTransport>> | 'official';
   connectTimeoutMs?: number;
@@ -91,8 +92,9 @@ export function createPaiTransport(options: PaiTransportOptions): PaiTransport {
   const clientOf = async (product: PaiProduct): Promise<AcsTransport> => {
     const found = clients.get(product) ?? givenTransport(options.transport, product);
     if (found) return found;
-    const endpoint = override ?? regionalEndpoint(product, regionId);
     const Client = options.transport === 'official' ? await loadOfficialClient(product) : undefined;
+    // A generated client has a table of its own, which knows the regions of its day.
+    const endpoint = override ?? (Client ? undefined : regionalEndpoint(product, regionId));
     const made = createClient(endpoint, regionId, options.credential, redactor, Client);
     clients.set(product, made);
     return made;
@@ -100,6 +102,7 @@ export function createPaiTransport(options: PaiTransportOptions): PaiTransport {
 
   const send = async (action: string, operation: PaiOperation, input: PaiInput<PaiAction>, signal?: AbortSignal) => {
     const client = await clientOf(operation.product);
+    signal?.throwIfAborted(); // loading a client takes its time
     const { params, request } = toAcsRequest(action, operation, input);
     // Both are the read timeout: see socket-guard.ts for what the client makes of `connectTimeout`.
     const runtime = { connectTimeout: readTimeoutMs, readTimeout: readTimeoutMs };
@@ -145,7 +148,7 @@ function givenTransport(given: PaiTransportOptions['transport'], product: PaiPro
 
 /** @alicloud is loaded at the first call only: it costs 70 ms, and planning or a schema never needs it. */
 function createClient(
-  { host, protocol }: Endpoint,
+  endpoint: Endpoint | undefined,
   regionId: string,
   credential: AccessKeyCredential | undefined,
   redactor: Redactor,
@@ -158,7 +161,9 @@ function createClient(
   const { default: Credential, Config } = require('@alicloud/credentials') as Credentials;
   const type = credential?.securityToken ? 'sts' : 'access_key';
   const source = credential ? new Credential(new Config({ type, ...credential })) : new Credential();
-  const config = new $OpenApiUtil.Config({ endpoint: host, protocol, regionId });
+  const config = new $OpenApiUtil.Config(
+    endpoint ? { endpoint: endpoint.host, protocol: endpoint.protocol, regionId } : { protocol: 'https', regionId },
+  );
   config.credential = watchedCredential(source, redactor) as typeof source;
   return new Client(config) as AcsTransport;
 }
@@ -285,12 +290,13 @@ async function within<T>(
   }
 }
 
-/** The promise's outcome, or the signal's reason as soon as it is aborted. */
+/** The promise's outcome, or the signal's reason as soon as it is aborted, or was. */
 async function abandonOn<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
   let stop = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
   });
   promise.catch(() => {}); // it loses the race, and its late failure is nobody's
   return Promise.race([promise, aborted]).finally(() => signal.removeEventListener('abort', stop));

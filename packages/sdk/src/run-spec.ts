@@ -101,6 +101,9 @@ const QuickstartSchema = Type.Object(
   {
     card: Type.Optional(Type.String({ minLength: 1, description: 'Name of the card in the Model Gallery.' })),
     version: Type.Optional(Type.String({ minLength: 1, description: 'Version of the card; by default the latest.' })),
+    method: Type.Optional(
+      Type.String({ minLength: 1, description: 'Method of training, where the version has several; by its name.' }),
+    ),
     hyperParameters: Type.Optional(
       Type.Record(Type.String(), Type.String(), {
         description: 'Further hyper-parameters of the card’s algorithm, in text as PAI passes them.',

@@ -21,6 +21,8 @@ export interface DeployOptions {
 /** Labels that tell what is served, and which creation it came from. */
 const CONVERSION_LABEL = 'pai-cpt-conversion';
 const CREATION_LABEL = 'pai-cpt-creation';
+/** What held the weights to what was verified when they were deployed: sha256, time or length. */
+const BINDING_LABEL = 'pai-cpt-weights-bound-by';
 
 /** See `Services.deploy`. */
 export async function deployService(
@@ -38,13 +40,16 @@ export async function deployService(
       { uri },
     );
   }
-  const verified = folder && !isUnverified ? await requireVerified(uri, folder) : undefined;
+  const verified = folder && !isUnverified ? await requireVerified(uri, folder, signal) : undefined;
   const sized = folder && verified ? await fitToMachine(pai, spec, verified.bytes, folder, signal) : spec;
   const creation = randomUUID();
   const workspaceId = spec.workspaceId ?? defaultWorkspaceId;
   const query = omitUndefined({
     WorkspaceId: workspaceId,
-    Labels: { [CONVERSION_LABEL]: verified?.digest ?? 'unverified', [CREATION_LABEL]: creation },
+    Labels: {
+      ...{ [CONVERSION_LABEL]: verified?.digest ?? 'unverified', [CREATION_LABEL]: creation },
+      ...(verified && { [BINDING_LABEL]: verified.boundBy }),
+    },
   });
   try {
     const { ServiceName, ServiceId, Status } = await pai.call(

@@ -1,19 +1,29 @@
 import { CptError, type ErrorCode, PaiError } from '@pai-cpt/core';
 import { omitUndefined } from './omit-undefined.ts';
 
+/** How `Authorization` holds a token: EAS takes it `bare`; a service that checks it as OpenAI's do wants `bearer`. */
+export type TokenScheme = 'bare' | 'bearer';
+
+/** One scheme for all services, or for each by its name or its group's. */
+export type TokenSchemes = TokenScheme | ((name: string) => TokenScheme);
+
 /**
- * Where a service answers, and what lets one in. `token` is not enumerable, so that printing or serialising an endpoint
- * does not spread it.
+ * Where a service answers, and what lets one in. Neither `token` nor `authorization`, the header with it, is enumerable, so that
+ * printing or serialising an endpoint does not spread it.
  */
 export interface ServiceEndpoint {
   readonly url: string;
   readonly token: string;
+  readonly authorization: string;
 }
 
 /** An endpoint whose token does not show. */
-export function serviceEndpoint(url: string, token: string): ServiceEndpoint {
+export function serviceEndpoint(url: string, token: string, scheme: TokenScheme = 'bare'): ServiceEndpoint {
   const endpoint = { url: url.replace(/\/+$/, '') };
-  return Object.defineProperty(endpoint, 'token', { value: token, enumerable: false }) as ServiceEndpoint;
+  return Object.defineProperties(endpoint, {
+    token: { value: token, enumerable: false },
+    authorization: { value: scheme === 'bearer' ? `Bearer ${token}` : token, enumerable: false },
+  }) as ServiceEndpoint;
 }
 
 /** For calls that cost a service no work. */
@@ -30,7 +40,7 @@ export interface GatewayRequest {
 }
 
 /**
- * One call of a service through EAS's gateway; the answer's JSON. EAS takes the bare token in `Authorization`.
+ * One call of a service through EAS's gateway; the answer's JSON.
  * @throws PaiError `CPT_PAI_FORBIDDEN` for a wrong token, `CPT_PAI_UNAVAILABLE` while the gateway has no route or the model
  * loads, `CPT_PAI_TIMEOUT`, `CPT_PAI_THROTTLED`, or `CPT_PAI_REJECTED`.
  */
@@ -45,7 +55,7 @@ export async function callGateway(
   try {
     const response = await fetch(url, {
       method: isPost ? 'POST' : 'GET',
-      headers: { authorization: endpoint.token, ...(isPost ? { 'content-type': 'application/json' } : {}) },
+      headers: { authorization: endpoint.authorization, ...(isPost ? { 'content-type': 'application/json' } : {}) },
       ...(isPost ? { body: JSON.stringify(body) } : {}),
       // A redirect would carry the token to another host.
       redirect: 'error',

@@ -57,3 +57,44 @@ it('lists instances by PageNumber, page by page', async () => {
     { PageNumber: 2, PageSize: 100 },
   ]);
 });
+
+it('neither repeats nor loses a service when one comes and one goes between two pages', async () => {
+  const names = Array.from({ length: 230 }, (_, at) => `s-${at}`);
+  const pai = scriptedPai({
+    ListServices: ({ query }, calls) => {
+      const now = [...(calls > 0 ? ['new'] : []), ...names.filter((name) => calls < 2 || name !== 's-7')];
+      const { PageNumber: page = 1, PageSize: size = 0 } = query ?? {};
+      const Services = now
+        .slice((page - 1) * size, page * size)
+        .map((ServiceName) => ({ ServiceName, Status: 'Running' }));
+      return { Services, PageNumber: page, PageSize: size, TotalCount: now.length };
+    },
+  });
+  const found = (await all(new Services(pai).list())).map(({ name }) => name);
+  expect([...found].sort()).toEqual(['new', ...names].sort());
+  expect(pai.calls.map(({ input }) => (input.query as { PageNumber: number }).PageNumber)).toEqual([1, 2, 3, 1, 2, 3]);
+});
+
+it('tells an event once that newer ones have pushed to the next page', async () => {
+  const at = (minute: number) => ({ Reason: `R${minute}`, Message: '', Time: `2026-11-24T00:${minute}:00Z` });
+  const list = Array.from({ length: 120 }, (_, index) => at(300 - index));
+  const pai = scriptedPai({
+    DescribeServiceEvent: ({ query }, calls) => {
+      const now = calls === 0 ? list : [at(302), at(301), ...list];
+      const { PageNum: page = 1, PageSize: size = 0 } = query ?? {};
+      return { Events: now.slice((page - 1) * size, page * size), TotalCount: now.length, TotalPageNum: 2 };
+    },
+  });
+  expect((await all(new Services(pai).events('q'))).map(({ reason }) => reason)).toEqual(list.map((e) => e.Reason));
+});
+
+it('keeps events that are alike where nothing was pushed on', async () => {
+  const same = { Reason: 'BackOff', Message: 'again', Time: '2026-11-24T00:00:00Z' };
+  const pai = scriptedPai({
+    DescribeServiceEvent: (_, calls) => ({
+      Events: calls === 0 ? Array.from({ length: 100 }, () => same) : [same, same],
+      ...{ TotalCount: 102, TotalPageNum: 2 },
+    }),
+  });
+  expect(await all(new Services(pai).events('q'))).toHaveLength(102);
+});

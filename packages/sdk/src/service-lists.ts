@@ -1,3 +1,4 @@
+import { listPages } from './list-pages.ts';
 import { omitUndefined } from './omit-undefined.ts';
 import type { PaiTransport } from './pai-transport.ts';
 import type { Service } from './schemas.ts';
@@ -53,21 +54,19 @@ export async function* listServices(
   workspaceId: string | undefined,
   { filter, signal }: { filter?: string; signal?: AbortSignal | undefined },
 ): AsyncGenerator<Service, void, undefined> {
-  const seen = new Set<string>();
-  for (let page = 1; ; page++) {
-    const paging = { PageNumber: page, PageSize: PAGE_SIZE };
-    const query = omitUndefined({ Filter: filter, WorkspaceId: workspaceId, ...paging });
-    const { Services: services = [], TotalCount } = await pai.call('ListServices', { query }, { signal });
-    for (const service of services) {
-      if (seen.has(service.ServiceName)) continue; // one that moved to this page while it was listed
-      seen.add(service.ServiceName);
-      yield toService(service);
-    }
-    if (services.length === 0 || page * PAGE_SIZE >= TotalCount) return;
-  }
+  const query = omitUndefined({ Filter: filter, WorkspaceId: workspaceId });
+  const pages = listPages(
+    async (page) => {
+      const { Services, TotalCount } = await pai.call('ListServices', { query: { ...query, ...page } }, { signal });
+      return { items: Services, total: TotalCount };
+    },
+    ({ ServiceName }) => ServiceName,
+    PAGE_SIZE,
+  );
+  for await (const service of pages) yield toService(service);
 }
 
-/** The lines of a service, oldest first. */
+/** The lines of a service, oldest first: what is written meanwhile comes at the end, and moves nothing. */
 export async function* readLogs(
   pai: PaiTransport,
   path: ServicePath,
@@ -89,12 +88,31 @@ export async function* listEvents(
   { type, signal, ...range }: TimeRange & { type?: 'Normal' | 'Warning' },
 ): AsyncGenerator<ServiceEvent, void, undefined> {
   const filter = omitUndefined({ ...timesOf(range), EventType: type });
+  let before: readonly WireServiceEvent[] = [];
+  let totalBefore: number | undefined;
   for (let page = 1; ; page++) {
     const query = { ...filter, PageNum: page, PageSize: PAGE_SIZE };
-    const { Events: events = [], TotalPageNum } = await pai.call('DescribeServiceEvent', { path, query }, { signal });
-    yield* events.map(toEvent);
+    const answer = await pai.call('DescribeServiceEvent', { path, query }, { signal });
+    const { Events: events = [], TotalPageNum, TotalCount } = answer;
+    yield* withoutRepeated(events, before, TotalCount - (totalBefore ?? TotalCount)).map(toEvent);
     if (events.length === 0 || page >= TotalPageNum) return;
+    before = events;
+    totalBefore = TotalCount;
   }
+}
+
+/**
+ * The events of a page without those that ended the page before: `added` newer ones have pushed them on. Events have no id, so
+ * the two must be equal; a list that is oldest first grows at its end, where nothing is pushed.
+ */
+function withoutRepeated(
+  events: readonly WireServiceEvent[],
+  before: readonly WireServiceEvent[],
+  added: number,
+): readonly WireServiceEvent[] {
+  if (!(added > 0)) return events;
+  const isRepeated = JSON.stringify(before.slice(-added)) === JSON.stringify(events.slice(0, added));
+  return isRepeated ? events.slice(added) : events;
 }
 
 /** The instances of a service. */
@@ -103,12 +121,15 @@ export async function* listInstances(
   path: ServicePath,
   { signal }: { signal?: AbortSignal | undefined },
 ): AsyncGenerator<ServiceInstance, void, undefined> {
-  for (let page = 1; ; page++) {
-    const query = { PageNumber: page, PageSize: PAGE_SIZE };
-    const { Instances = [], TotalCount } = await pai.call('ListServiceInstances', { path, query }, { signal });
-    yield* Instances.map(toInstance);
-    if (Instances.length === 0 || page * PAGE_SIZE >= TotalCount) return;
-  }
+  const pages = listPages(
+    async (query) => {
+      const { Instances, TotalCount } = await pai.call('ListServiceInstances', { path, query }, { signal });
+      return { items: Instances, total: TotalCount };
+    },
+    ({ InstanceName }) => InstanceName,
+    PAGE_SIZE,
+  );
+  for await (const instance of pages) yield toInstance(instance);
 }
 
 /** EAS takes UTC without a T and without a zone; fractions of a second are dropped. */

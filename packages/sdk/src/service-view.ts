@@ -1,7 +1,7 @@
 import { PaiError } from '@pai-cpt/core';
 import { omitUndefined } from './omit-undefined.ts';
 import type { Service } from './schemas.ts';
-import { type ServiceEndpoint, serviceEndpoint } from './service-gateway.ts';
+import { type ServiceEndpoint, serviceEndpoint, type TokenScheme } from './service-gateway.ts';
 import { servicePhaseOf } from './service-status.ts';
 import type { WireService } from './service-wire.ts';
 
@@ -33,9 +33,9 @@ const urlOf = (wire: { InternetEndpoint?: string; IntranetEndpoint?: string }): 
   (wire.InternetEndpoint || wire.IntranetEndpoint || undefined)?.replace(/\/+$/, '');
 
 /** Where a service answers. @throws PaiError `CPT_PAI_UNAVAILABLE` while it has no address. */
-export function endpointOf(wire: WireService): ServiceEndpoint {
+export function endpointOf(wire: WireService, scheme?: TokenScheme): ServiceEndpoint {
   const url = urlOf(wire);
-  if (url) return serviceEndpoint(url, wire.AccessToken ?? '');
+  if (url) return serviceEndpoint(url, wire.AccessToken ?? '', scheme);
   throw new PaiError(
     'CPT_PAI_UNAVAILABLE',
     `service ${wire.ServiceName} is ${wire.Status} and has no endpoint yet; wait for it first`,
@@ -46,9 +46,10 @@ export function endpointOf(wire: WireService): ServiceEndpoint {
 export function groupEndpointOf(
   group: string,
   wire: { InternetEndpoint?: string; IntranetEndpoint?: string; AccessToken?: string },
+  scheme?: TokenScheme,
 ): ServiceEndpoint {
   const url = urlOf(wire);
-  if (url) return serviceEndpoint(url, wire.AccessToken ?? '');
+  if (url) return serviceEndpoint(url, wire.AccessToken ?? '', scheme);
   throw new PaiError('CPT_PAI_UNAVAILABLE', `group ${group} has no endpoint yet`);
 }
 

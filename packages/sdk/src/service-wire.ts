@@ -28,11 +28,15 @@ export const SERVICE_OPERATIONS = {
   DescribeServiceEvent: eas('GET', `${SERVICE}/events`),
   ListServiceInstances: eas('GET', `${SERVICE}/instances`),
   DescribeServiceEndpoints: eas('GET', `${SERVICE}/endpoints`),
-  // A service has one scaler, so that a second creation makes no second one.
+  // A service has one scaler of a kind, so that a second creation makes no second one.
   CreateServiceAutoScaler: eas('POST', `${SERVICE}/autoscaler`),
   UpdateServiceAutoScaler: eas('PUT', `${SERVICE}/autoscaler`),
   DescribeServiceAutoScaler: eas('GET', `${SERVICE}/autoscaler`),
   DeleteServiceAutoScaler: eas('DELETE', `${SERVICE}/autoscaler`),
+  CreateServiceCronScaler: eas('POST', `${SERVICE}/cronscaler`),
+  UpdateServiceCronScaler: eas('PUT', `${SERVICE}/cronscaler`),
+  DescribeServiceCronScaler: eas('GET', `${SERVICE}/cronscaler`),
+  DeleteServiceCronScaler: eas('DELETE', `${SERVICE}/cronscaler`),
   DescribeMachineSpec: eas('GET', '/public/instance_types'),
   DescribeGroup: eas('GET', '/groups/{ClusterId}/{GroupName}'),
   UpdateGroup: eas('PUT', '/groups/{ClusterId}/{GroupName}'),
@@ -124,6 +128,10 @@ export interface ServiceCalls {
   UpdateServiceAutoScaler: OnService<undefined, WireAutoScaler, Done>;
   DescribeServiceAutoScaler: AskService<undefined, Record<string, unknown>>;
   DeleteServiceAutoScaler: AskService<undefined, Done>;
+  CreateServiceCronScaler: OnService<undefined, WireCronScaler, Done>;
+  UpdateServiceCronScaler: OnService<undefined, WireCronScaler, Done>;
+  DescribeServiceCronScaler: AskService<undefined, Record<string, unknown>>;
+  DeleteServiceCronScaler: AskService<undefined, Done>;
   DescribeMachineSpec: {
     path?: undefined;
     /** Several types are joined with commas. */
@@ -172,6 +180,12 @@ export interface WireAutoScaler {
     scaleDown?: { stabilizationWindowSeconds?: number };
     scaleUp?: { stabilizationWindowSeconds?: number };
   };
+}
+
+/** The body of a cron scaler; EAS has both spellings in it. */
+export interface WireCronScaler {
+  ScaleJobs: { name: string; schedule: string; targetSize: number; timeZone?: string }[];
+  ExcludeDates?: string[];
 }
 
 /** A service as DescribeService and ListServices tell it. */

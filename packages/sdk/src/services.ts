@@ -8,7 +8,13 @@ import type { Service } from './schemas.ts';
 import { type RollOutOptions, type RollOutReport, rollOut } from './service-canary.ts';
 import { type Completion, type CompletionRequest, completePrompt } from './service-completion.ts';
 import { type DeployOptions, deployService } from './service-deploy.ts';
-import { callGateway, GATEWAY_TIMEOUT_MS, type ServiceEndpoint } from './service-gateway.ts';
+import {
+  callGateway,
+  GATEWAY_TIMEOUT_MS,
+  type ServiceEndpoint,
+  type TokenScheme,
+  type TokenSchemes,
+} from './service-gateway.ts';
 import {
   listEvents,
   listInstances,
@@ -19,7 +25,16 @@ import {
   type ServiceLogOptions,
   type TimeRange,
 } from './service-lists.ts';
-import { type AutoScaler, readAutoScaler, toWireAutoScaler } from './service-scaler.ts';
+import {
+  type AutoScaler,
+  type AutoScalerView,
+  type CronScaler,
+  type CronScalerView,
+  readAutoScaler,
+  readCronScaler,
+  toWireAutoScaler,
+  toWireCronScaler,
+} from './service-scaler.ts';
 import type { ServiceSpecInput } from './service-spec.ts';
 import { endpointOf, groupEndpointOf, serviceFailed, toService } from './service-view.ts';
 import type { SERVICE_OPERATIONS, WireService } from './service-wire.ts';
@@ -55,10 +70,12 @@ const PROMPT_TIMEOUT_MS = 120_000;
 export class Services {
   readonly #pai: PaiTransport;
   readonly #workspaceId: string | undefined;
+  readonly #schemeOf: (name: string) => TokenScheme;
 
-  constructor(pai: PaiTransport, workspaceId?: string) {
+  constructor(pai: PaiTransport, workspaceId?: string, tokenScheme: TokenSchemes = 'bare') {
     this.#pai = pai;
     this.#workspaceId = workspaceId;
+    this.#schemeOf = typeof tokenScheme === 'function' ? tokenScheme : () => tokenScheme;
   }
 
   /**
@@ -90,7 +107,11 @@ export class Services {
       const service = toService(wire);
       if (service.phase === 'failed' || service.phase === 'stopped') throw serviceFailed(service);
       if (service.status !== 'Running') return { service, isAnswering: false };
-      await callGateway(endpointOf(wire), { path: '/v1/models', timeoutMs: GATEWAY_TIMEOUT_MS, signal });
+      await callGateway(endpointOf(wire, this.#schemeOf(name)), {
+        path: '/v1/models',
+        timeoutMs: GATEWAY_TIMEOUT_MS,
+        signal,
+      });
       return { service, isAnswering: true };
     };
     const what = `an answer of service ${name}`;
@@ -101,13 +122,13 @@ export class Services {
 
   /** Where the service answers and its token, which does not show when the endpoint is printed. */
   async endpoint(name: string, { signal }: CallOptions = {}): Promise<ServiceEndpoint> {
-    return endpointOf(await this.#describe(name, signal));
+    return endpointOf(await this.#describe(name, signal), this.#schemeOf(name));
   }
 
   /** Where a group of services answers, each call with one of them by their weights, and its token. */
   async groupEndpoint(group: string, { signal }: CallOptions = {}): Promise<ServiceEndpoint> {
     const path = { ClusterId: this.#pai.regionId, GroupName: group };
-    return groupEndpointOf(group, await this.#pai.call('DescribeGroup', { path }, { signal }));
+    return groupEndpointOf(group, await this.#pai.call('DescribeGroup', { path }, { signal }), this.#schemeOf(group));
   }
 
   /** Completes a prompt. @throws PaiError as `callGateway` does. */
@@ -200,13 +221,30 @@ export class Services {
   }
 
   /** The scaler of the service; undefined when it has none. */
-  autoscaler(name: string, { signal }: CallOptions = {}): Promise<AutoScaler | undefined> {
+  autoscaler(name: string, { signal }: CallOptions = {}): Promise<AutoScalerView | undefined> {
     return readAutoScaler(() => this.#on('DescribeServiceAutoScaler', name, {}, signal));
   }
 
   /** Takes the scaler away; the instances stay as they are. */
   async deleteAutoscaler(name: string, { signal }: CallOptions = {}): Promise<void> {
     await this.#on('DeleteServiceAutoScaler', name, {}, signal);
+  }
+
+  /** Lets EAS set the number of instances by the clock; a cron scaler that is there is replaced. */
+  async cronScale(name: string, scaler: CronScaler, { signal }: CallOptions = {}): Promise<void> {
+    const body = toWireCronScaler(scaler);
+    const isThere = (await this.cronScaler(name, { signal })) !== undefined;
+    await this.#on(isThere ? 'UpdateServiceCronScaler' : 'CreateServiceCronScaler', name, { body }, signal);
+  }
+
+  /** The cron scaler of the service; undefined when it has none. */
+  cronScaler(name: string, { signal }: CallOptions = {}): Promise<CronScalerView | undefined> {
+    return readCronScaler(() => this.#on('DescribeServiceCronScaler', name, {}, signal));
+  }
+
+  /** Takes the cron scaler away; the instances stay as they are. */
+  async deleteCronScaler(name: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#on('DeleteServiceCronScaler', name, {}, signal);
   }
 
   /** The lines that the instances wrote, oldest first, page by page. */

@@ -60,3 +60,9 @@ it('ends a request on abort, and only those made inside', async () => {
   );
   expect(outside.destroyedWith).toBeUndefined();
 });
+
+it('ends a request that is made after the abort', async () => {
+  await guardSocket(async () => expect(announceRequest().destroyedWith).toBeNull(), {
+    ...{ connectTimeoutMs: 10, signal: AbortSignal.abort() },
+  });
+});

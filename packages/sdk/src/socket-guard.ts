@@ -30,7 +30,9 @@ function listenOnce(): void {
 
 function watch(request: ClientRequest, connectTimeoutMs: number, signal?: AbortSignal): void {
   const abort = (): void => void request.destroy();
-  signal?.addEventListener('abort', abort, { once: true });
+  // An abort may come while the credential is fetched, before there is a request.
+  if (signal?.aborted) abort();
+  else signal?.addEventListener('abort', abort, { once: true });
   request.once('close', () => signal?.removeEventListener('abort', abort));
 
   request.once('socket', (socket) => {

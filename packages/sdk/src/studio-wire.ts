@@ -18,6 +18,8 @@ export const STUDIO_OPERATIONS = {
   StopTrainingJob: studio('PUT', '/trainingjobs/{TrainingJobId}/stop'),
   DeleteTrainingJob: studio('DELETE', '/trainingjobs/{TrainingJobId}'),
   ListTrainingJobLogs: studio('GET', '/trainingjobs/{TrainingJobId}/logs'),
+  ListTrainingJobMetrics: studio('GET', '/trainingjobs/{TrainingJobId}/metrics'),
+  ListTrainingJobInstanceMetrics: studio('GET', '/trainingjobs/{TrainingJobId}/instancemetrics'),
   ListAlgorithms: studio('GET', '/algorithms'),
   GetAlgorithmVersion: studio('GET', '/algorithms/{AlgorithmId}/versions/{AlgorithmVersion}'),
   // The slash at the end belongs to it, and is signed.
@@ -47,6 +49,27 @@ export interface StudioCalls {
     body?: undefined;
     /** The count is text. */
     answer: { Logs: string[]; TotalCount: string };
+  };
+  /** What the algorithm's MetricDefinitions find in the log. */
+  ListTrainingJobMetrics: {
+    path: TrainingJobPath;
+    query: {
+      Name?: string;
+      StartTime?: string;
+      EndTime?: string;
+      Order: 'ASC' | 'DESC';
+      PageNumber: number;
+      PageSize: number;
+    };
+    body?: undefined;
+    answer: { Metrics?: { Name: string; Timestamp: string; Value: number }[]; TotalCount: number };
+  };
+  /** What the instances use; rates are in MB/s. */
+  ListTrainingJobInstanceMetrics: {
+    path: TrainingJobPath;
+    query: { MetricType: string; StartTime?: string; EndTime?: string; TimeStep?: '1h' | '30m' | '5m' | '10s' };
+    body?: undefined;
+    answer: { InstanceMetrics?: { InstanceId: string; Metrics?: { Time: string; Value: number }[] }[] };
   };
   ListAlgorithms: {
     path?: undefined;

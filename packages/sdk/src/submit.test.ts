@@ -7,6 +7,7 @@ import { paiError, type Script, scriptedPai } from '../test/scripted-pai.ts';
 import { Jobs } from './jobs.ts';
 import type { WireCreateJob, WireJob } from './pai-wire.ts';
 import { toCreateJob } from './routes/dlc.ts';
+import type { SubmitJournal } from './submit/journal.ts';
 import { memoryJournal } from './submit/memory-journal.ts';
 
 /** A PAI that makes and lists jobs; `script` replaces single operations. */
@@ -322,6 +323,28 @@ describe('recover', () => {
     expect(world.made).toEqual([]);
     expect(await world.jobs.recover(journal, { specFor: () => spec })).toMatchObject([{ outcome: 'created' }]);
     expect(world.made[0]?.Envs).toMatchObject({ HF_TOKEN: canary });
+  });
+
+  it('goes on with the others when one cannot be read', async () => {
+    const world = pretendPai({
+      CreateJob: () => {
+        throw paiError('CPT_PAI_TIMEOUT');
+      },
+    });
+    const journal = memoryJournal();
+    expect(await failure(world.jobs.submit(sample72B, { journal, timeoutMs: 1000 }))).toBe('CPT_PAI_SUBMIT_UNKNOWN');
+    const error = new Error('line 2 is no record');
+    const withDamage: SubmitJournal = {
+      ...journal,
+      open(onDamaged) {
+        onDamaged?.('f'.repeat(32), error);
+        return journal.open();
+      },
+    };
+    const [damaged, whole] = await world.jobs.recover(withDamage);
+    expect(damaged).toEqual({ intentId: 'f'.repeat(32), outcome: 'failed', stopped: [], error });
+    expect(whole?.outcome).not.toBe('elsewhere');
+    expect(whole).toBeDefined();
   });
 
   it('leaves alone what belongs to another endpoint or is being worked on', async () => {

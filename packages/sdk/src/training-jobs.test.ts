@@ -86,6 +86,66 @@ describe('logs', () => {
   });
 });
 
+describe('metrics', () => {
+  // ListTrainingJobInstanceMetricsRequest of paistudio-20220112: the names of DLC, but rates in MB/s and other steps
+  const script: Script = {
+    ListTrainingJobInstanceMetrics: ({ query }) => {
+      const Metrics = [{ Time: '2020-11-08T16:00:00Z', Value: query.MetricType === 'GpuCoreUsage' ? 97 : 1.5 }];
+      return { InstanceMetrics: [{ InstanceId: 'train1-master-0', NodeName: 'n', Metrics }] };
+    },
+  };
+
+  it('are those that Studio has of its instances, rates in bytes', async () => {
+    const { jobs, pai } = withScript(script);
+    const metrics = await jobs.metrics('train1', { metrics: ['GpuCoreUsage', 'DiskReadRate'] });
+    expect(metrics).toEqual([
+      {
+        ...{ podId: 'train1-master-0', metric: 'GpuCoreUsage' },
+        points: [{ at: '2020-11-08T16:00:00.000Z', value: 97 }],
+      },
+      {
+        ...{ podId: 'train1-master-0', metric: 'DiskReadRate' },
+        points: [{ at: '2020-11-08T16:00:00.000Z', value: 1_500_000 }],
+      },
+    ]);
+    expect(pai.calls[0]?.input).toEqual({
+      ...{ path: { TrainingJobId: 'train1' }, query: { MetricType: 'GpuCoreUsage', TimeStep: '5m' } },
+    });
+  });
+
+  it.each([
+    [5, '10s'],
+    [10, '10s'],
+    [60, '10s'],
+    [300, '5m'],
+    [1799, '5m'],
+    [1800, '30m'],
+    [7200, '1h'],
+  ])('have of %d seconds the step that Studio has: %s', async (stepSeconds, TimeStep) => {
+    const { jobs, pai } = withScript(script);
+    await jobs.metrics('train1', { metrics: ['GpuCoreUsage'], stepSeconds });
+    expect(pai.calls[0]?.input.query).toMatchObject({ TimeStep });
+  });
+
+  it('that the job has printed come page by page, oldest first', async () => {
+    const { jobs, pai } = withScript({
+      ListTrainingJobMetrics: ({ query: { PageNumber, PageSize } }) => ({
+        Metrics: Array.from({ length: 130 }, (_, at) => ({ Name: 'lm_loss', Timestamp: `t${at}`, Value: at })).slice(
+          (PageNumber - 1) * PageSize,
+          PageNumber * PageSize,
+        ),
+        TotalCount: 130,
+      }),
+    });
+    const found: unknown[] = [];
+    for await (const each of jobs.reportedMetrics('train1', { name: 'lm_loss' })) found.push(each);
+    expect([found.length, found[129]]).toEqual([130, { name: 'lm_loss', at: 't129', value: 129 }]);
+    expect(pai.calls.map(({ input }) => input.query)).toEqual(
+      [1, 2].map((PageNumber) => ({ Name: 'lm_loss', Order: 'ASC', PageNumber, PageSize: 100 })),
+    );
+  });
+});
+
 describe('list', () => {
   const dlc = (JobId: string, GmtCreateTime: string) => ({
     JobId,

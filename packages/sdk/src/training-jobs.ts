@@ -68,6 +68,7 @@ const BY_ID = {
     return { JobId: path.JobId };
   },
   GetPodLogs: readNewestLines,
+  GetJobMetrics: readInstanceMetrics,
 };
 
 const WITHOUT_ID = {
@@ -141,4 +142,39 @@ async function readNewestLines(pai: PaiTransport, { path, query }: PaiInput<'Get
     lines.push(...(await read(page)).Logs.slice(skipped));
   }
   return { Logs: lines, JobId: path.JobId, PodId: path.PodId };
+}
+
+/** Studio's steps, in seconds, longest first. */
+const STEPS = [
+  [3600, '1h'],
+  [1800, '30m'],
+  [300, '5m'],
+  [10, '10s'],
+] as const;
+/** Studio counts rates in MB/s, and DLC in bytes. */
+const MEGABYTE = 1e6;
+
+/** As GetJobMetrics, but by default from the start of the job on. */
+async function readInstanceMetrics(pai: PaiTransport, { path, query }: PaiInput<'GetJobMetrics'>, options?: Options) {
+  const { MetricType, StartTime, EndTime, TimeStep } = query;
+  const answer = await pai.call(
+    'ListTrainingJobInstanceMetrics',
+    {
+      path: { TrainingJobId: path.JobId },
+      query: omitUndefined({ MetricType, StartTime, EndTime, TimeStep: stepOf(TimeStep ?? '5m') }),
+    },
+    options,
+  );
+  const unit = MetricType.endsWith('Rate') ? MEGABYTE : 1;
+  const PodMetrics = (answer.InstanceMetrics ?? []).map(({ InstanceId, Metrics = [] }) => ({
+    PodId: InstanceId,
+    Metrics: Metrics.map(({ Time, Value }) => ({ Time: Date.parse(Time), Value: Value * unit })),
+  }));
+  return { JobId: path.JobId, PodMetrics };
+}
+
+/** The longest step that is not longer than the one that is asked for, or the shortest that there is. */
+function stepOf(timeStep: string): (typeof STEPS)[number][1] {
+  const seconds = Number.parseInt(timeStep, 10) * (timeStep.endsWith('m') ? 60 : 1);
+  return STEPS.find(([length]) => length <= seconds)?.[1] ?? '10s';
 }

@@ -64,7 +64,7 @@ describe('every call has a deadline', () => {
 describe('no loop without a pause', () => {
   /** Pages end with the list, and attempts with the policy. */
   const ENDS =
-    /sleep\(|pause\(|page \* PAGE_SIZE >= |retryDelayMs\(|TotalCount|TotalPageNum|WIDEST_OVERLAP_MS|\.next\(\)|\.return|while \(.*\.(length|done)/;
+    /sleep\(|pause\(|page \* (PAGE_SIZE|pageSize) >= |retryDelayMs\(|TotalCount|TotalPageNum|WIDEST_OVERLAP_MS|\.next\(\)|\.return|while \(.*\.(length|done)/;
 
   it('each loop that waits for something sleeps, or ends with a list', () => {
     const endless = found((node) => {

@@ -85,6 +85,15 @@ it('trains a card of the Model Gallery, is followed to its end, and adopted by i
   // Checkpoints land in the sub-folder "checkpoint" of the NAS data set.
   expect(await readdir(join(root, 'nas/fs1/output/checkpoint/run'))).toEqual(['latest_checkpointed_iteration.txt']);
 
+  // The algorithm of the card tells PAI how to find the loss in the log.
+  const reported: unknown[] = [];
+  for await (const { name, value } of client.jobs.reportedMetrics(job.jobId)) reported.push([name, value]);
+  for (const number of [1, 6])
+    expect(reported).toContainEqual([expect.stringMatching(/loss/), Number(`2.${9 - number}`)]);
+  await expect(client.jobs.resume(job.jobId, spec())).rejects.toMatchObject({
+    ...{ code: 'CPT_INPUT_JOB_RESUME', message: expect.stringContaining('use the route "dlc"') },
+  });
+
   const again = await client.jobs.submit(spec(), { key: 'quickstart-1', timing, force: true });
   expect(again).toMatchObject({ jobId: job.jobId, phase: 'succeeded' });
   // Another client with a memory of its own finds the job in PAI by its mark.
@@ -113,6 +122,13 @@ it('row 46: finds the training job whose creation was not answered', async () =>
 it('stops a training job', async () => {
   const job = await client.jobs.submit(spec({ environment: { LINGER: '60' } }), { force: true });
   for await (const event of client.jobs.follow(job.jobId, { pollMs: 40 })) if (event.type === 'iteration') break;
+  if (process.platform === 'linux') {
+    const read = () => client.jobs.metrics(job.jobId, { metrics: ['MemoryUsage'], stepSeconds: 10 });
+    await expect.poll(async () => (await read())[0]?.points.length, { timeout: 20_000 }).toBeGreaterThan(0);
+    const [memory] = await read();
+    expect(memory).toMatchObject({ podId: expect.stringMatching(/-master-0$/), metric: 'MemoryUsage' });
+    expect(memory?.points[0]?.value).toBeGreaterThan(0);
+  }
   await client.jobs.stop(job.jobId);
   const ended = await client.jobs.wait(job.jobId, { timeoutMs: 50_000, pollMs: 40 });
   expect(ended).toMatchObject({ phase: 'stopped', status: 'Terminated' });

@@ -242,6 +242,14 @@ it('scales, tells logs, events and instances, and goes back a version', async ()
   expect(await services.autoscaler('second')).toEqual(scaler);
   await services.deleteAutoscaler('second');
   expect(await services.autoscaler('second')).toBeUndefined();
+  const yearly = { name: 'yearly', schedule: '0 0 0 1 1 *', instances: 1 };
+  await services.cronScale('second', { jobs: [yearly] });
+  await services.cronScale('second', { jobs: [{ ...yearly, instances: 2, timeZone: 'Asia/Shanghai' }] });
+  expect(await services.cronScaler('second')).toEqual({
+    ...{ jobs: [{ ...yearly, instances: 2, state: 'Submitted' }], excludeDates: [] },
+  });
+  await services.deleteCronScaler('second');
+  expect(await services.cronScaler('second')).toBeUndefined();
 });
 
 it('looks for a service whose creation was not answered, and creates no second', async () => {

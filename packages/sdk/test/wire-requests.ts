@@ -153,6 +153,17 @@ export const WIRE_REQUESTS: readonly WireExpectation[] = [
   ),
   row(EAS, 'DescribeServiceAutoScaler', inService, 'GET /api/v2/services/cn-hangzhou/svc/autoscaler'),
   row(EAS, 'DeleteServiceAutoScaler', inService, 'DELETE /api/v2/services/cn-hangzhou/svc/autoscaler'),
+  ...(['POST', 'PUT'] as const).map((method) =>
+    row(
+      EAS,
+      method === 'POST' ? 'CreateServiceCronScaler' : 'UpdateServiceCronScaler',
+      { ...inService, body: { ScaleJobs: [{ name: 'a', schedule: '0 18 * * * *', targetSize: 1 }], ExcludeDates: [] } },
+      `${method} /api/v2/services/cn-hangzhou/svc/cronscaler`,
+      { ScaleJobs: [{ name: 'a', schedule: '0 18 * * * *', targetSize: 1 }], ExcludeDates: [] },
+    ),
+  ),
+  row(EAS, 'DescribeServiceCronScaler', inService, 'GET /api/v2/services/cn-hangzhou/svc/cronscaler'),
+  row(EAS, 'DeleteServiceCronScaler', inService, 'DELETE /api/v2/services/cn-hangzhou/svc/cronscaler'),
   row(
     EAS,
     'DescribeMachineSpec',
@@ -189,6 +200,19 @@ export const WIRE_REQUESTS: readonly WireExpectation[] = [
     'ListTrainingJobLogs',
     { path: { TrainingJobId: 'train1' }, query: { InstanceId: 'train1-master-0', PageNumber: 2, PageSize: 100 } },
     'GET /api/v1/trainingjobs/train1/logs?InstanceId=train1-master-0&PageNumber=2&PageSize=100',
+  ),
+  row(
+    STUDIO,
+    'ListTrainingJobMetrics',
+    { path: { TrainingJobId: 'train1' }, query: { Name: 'lm_loss', Order: 'ASC', PageNumber: 1, PageSize: 100 } },
+    'GET /api/v1/trainingjobs/train1/metrics?Name=lm_loss&Order=ASC&PageNumber=1&PageSize=100',
+  ),
+  // Named in pai-api.md without its path: paistudio-20220112, client.ts
+  row(
+    STUDIO,
+    'ListTrainingJobInstanceMetrics',
+    { path: { TrainingJobId: 'train1' }, query: { MetricType: 'GpuCoreUsage', TimeStep: '10s' } },
+    'GET /api/v1/trainingjobs/train1/instancemetrics?MetricType=GpuCoreUsage&TimeStep=10s',
   ),
   row(
     STUDIO,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { scriptedPai } from '../../test/scripted-pai.ts';
-import { METRIC_TYPES, readJobMetrics, readPodUse } from './job-metrics.ts';
+import { METRIC_TYPES, readJobMetrics, readPodUse, readReportedMetrics } from './job-metrics.ts';
 
 const AT = Date.parse('2026-11-24T08:00:00Z');
 const answering = (valueIn: (metric: string) => number | undefined) =>
@@ -44,7 +44,7 @@ describe('readJobMetrics', () => {
     ['dlc1', { metrics: ['GpuUsage' as 'GpuCoreUsage'] }, 'metrics'],
     ['dlc1', { stepSeconds: 0.5 }, 'stepSeconds'],
     ['dlc1', { from: 'yesterday' }, 'from'],
-    ['train1', {}, 'jobId'],
+    ['train1', { shareToken: 'eyJ' }, 'shareToken'],
   ])('refuses %s %j', async (jobId, options, field) => {
     const refused = readJobMetrics(
       answering(() => 1),
@@ -63,4 +63,12 @@ it('what a pod uses is its newest values; one that PAI does not have is absent',
     pods: [{ podId: 'dlc1-master-0', gpuPercent: 97, networkInRate: 12 }],
   });
   expect(pai.calls).toHaveLength(6);
+});
+
+it('says where the numbers of a DLC job are, in whose log PAI does not look', async () => {
+  const refused = readReportedMetrics(scriptedPai({}), 'dlc1').next();
+  await expect(refused).rejects.toMatchObject({
+    code: 'CPT_INPUT_INVALID',
+    message: expect.stringContaining('jobs.follow()'),
+  });
 });

@@ -39,13 +39,12 @@ export function checkIterations({ hyper, steps }: PlanInput): Finding[] {
       advice: 'raise train_tokens when the smoke test has passed',
     });
   }
-  const used = iterations * tokensPerIteration;
-  if (used < MEANINGFUL_TOKENS) {
+  if (tokens < MEANINGFUL_TOKENS) {
     findings.push({
       check: 'P1',
       level: 'warn',
-      message: `${grouped(used)} tokens are ${percent(used / MEANINGFUL_TOKENS)} of the 1,000,000,000 from which a model adapts to a domain`,
-      numbers: { tokens: used, meaningfulTokens: MEANINGFUL_TOKENS },
+      message: `${grouped(tokens)} tokens are ${percent(tokens / MEANINGFUL_TOKENS)} of the 1,000,000,000 from which a model adapts to a domain`,
+      numbers: { tokens, meaningfulTokens: MEANINGFUL_TOKENS },
       advice: 'use fine-tuning for small data, or collect more text',
     });
   }

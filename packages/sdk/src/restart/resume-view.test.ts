@@ -39,6 +39,23 @@ it.each([
   expect(readFileSync(join(view, 'latest_checkpointed_iteration.txt'), 'utf8')).toBe(tracker);
 });
 
+it('has the files that the launch scripts copy, by a command that fails without them', async () => {
+  // run_mcore_qwen.sh of Pai-Megatron-Patch@a098ca5, under set -e; PRETRAIN_CHECKPOINT_PATH is the view.
+  const copies = ['*.json', 'merges.txt'].map(
+    (name) => `find -L . -maxdepth 1 -type f -name "${name}" -print0 | xargs -0 cp -t "$SAVE"`,
+  );
+  for (const name of ['config.json', 'merges.txt']) writeFileSync(join(root, 'checkpoint/a run-ti-9', name), name);
+  const spec = specOf();
+  const view = checkpointToLoad(spec) as string;
+  const pod = (rank: number) => run(`${resumeSteps(spec)}true`, { env: { RANK: String(rank) }, shell: '/bin/sh' });
+  await Promise.all([0, 1, 2, 3].map(pod));
+  await pod(0);
+  const save = join(root, 'save');
+  mkdirSync(save);
+  await run(['set -e', ...copies].join('\n'), { cwd: view, env: { ...process.env, SAVE: save }, shell: '/bin/bash' });
+  expect(readdirSync(save).sort()).toEqual(['config.json', 'merges.txt']);
+});
+
 it('is nothing for a run that starts from its base', () => {
   expect(resumeSteps(run72B())).toBe('');
   expect(checkpointToLoad(run72B())).toBe('/mnt/data/qwen2-72b-mcore-tp8-pp4');

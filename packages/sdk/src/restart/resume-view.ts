@@ -12,6 +12,9 @@ export function checkpointToLoad(spec: CptRunSpec): string | undefined {
  * The earlier run's own tracker may name a save that is not complete, and `release` is how Megatron is told to take weights
  * without their iteration. Every pod does the same, so no step may fail because another pod was first, and the tracker is
  * moved into place: a reader must not see it empty.
+ *
+ * The launch scripts copy every `*.json` and `merges.txt` of the folder they load to the output, by an `xargs cp` that fails, and
+ * ends the script, when there is none; so the view has links to those of the earlier run, which were copied there in the same way.
  */
 export function resumeSteps(spec: CptRunSpec): string {
   const { resume } = spec;
@@ -22,9 +25,12 @@ export function resumeSteps(spec: CptRunSpec): string {
   const source = shellQuote(`${withoutSlash(resume.checkpoint)}/${name}`);
   const link = shellQuote(`${view}/${isAnew ? 'release' : name}`);
   const tracker = `${shellQuote(`${view}/${TRACKER_FILE}`)}`;
+  const run = shellQuote(withoutSlash(resume.checkpoint));
+  const copy = `${shellQuote(view)}/"\${file##*/}"`;
   return [
     `mkdir -p ${shellQuote(view)}`,
     `{ [ -e ${link} ] || ln -s ${source} ${link} || [ -e ${link} ]; }`,
+    `for file in ${run}/*.json ${run}/merges.txt; do [ ! -e "$file" ] || [ -e ${copy} ] || ln -s "$file" ${copy} || [ -e ${copy} ]; done`,
     `printf %s ${isAnew ? 'release' : resume.iteration} > ${tracker}."\${RANK:-0}"`,
     `mv -f ${tracker}."\${RANK:-0}" ${tracker}`,
     '',

@@ -1,4 +1,5 @@
 import { InvalidInputError } from '@pai-cpt/core';
+import { listPages } from '../list-pages.ts';
 import type { ModelName } from '../models.ts';
 import type { PaiTransport } from '../pai-transport.ts';
 import type { CptRunSpec } from '../run-spec.ts';
@@ -29,7 +30,8 @@ type CallOptions = { signal?: AbortSignal | undefined };
 
 /**
  * The card of the run's model in the Model Gallery, and the algorithm it trains with.
- * @throws InvalidInputError `CPT_INPUT_INVALID` when the gallery has no such card or version, or it cannot be trained.
+ * @throws InvalidInputError `CPT_INPUT_INVALID` when the gallery has no such card or version, when it cannot be trained, and when it
+ * has several methods of training and none of them is named.
  */
 export async function findTrainingTarget(
   pai: PaiTransport,
@@ -42,10 +44,7 @@ export async function findTrainingTarget(
   }
   const model = await findCard(pai, card, options);
   const version = await findVersion(pai, model, spec.quickstart?.version, options);
-  const training = version.TrainingSpec;
-  if (!training?.AlgorithmSpec && !training?.AlgorithmName) {
-    throw invalid('/quickstart/card', `is "${card}"; version ${version.VersionName} of it cannot be trained`);
-  }
+  const training = chooseMethod(version, card, spec.quickstart?.method);
   return {
     card,
     ...(await findAlgorithm(pai, training, options)),
@@ -55,12 +54,51 @@ export async function findTrainingTarget(
   };
 }
 
+/**
+ * How a version is trained. Its TrainingSpec is one way, or an object of several by name, which are told apart by what names an
+ * algorithm (aliyun/pai-python-sdk, RegisteredModel.get_recipe_spec; that takes the first when none is named).
+ */
+function chooseMethod(
+  { VersionName, TrainingSpec = {} }: WireModelVersion,
+  card: string,
+  wanted: string | undefined,
+): WireTrainingSpec {
+  const which = `version ${VersionName} of "${card}"`;
+  if (isTrainingSpec(TrainingSpec)) {
+    if (wanted === undefined) return TrainingSpec;
+    throw invalid('/quickstart/method', `is "${wanted}"; ${which} has one method, without a name; leave it out`);
+  }
+  const methods = Object.entries(TrainingSpec).flatMap(([name, value]) =>
+    isTrainingSpec(value) ? [{ name, training: value }] : [],
+  );
+  const [only, ...others] = methods;
+  if (!only) throw invalid('/quickstart/card', `is "${card}"; version ${VersionName} of it cannot be trained`);
+  const names = methods.map(({ name }) => name).join(', ');
+  if (wanted === undefined) {
+    if (others.length === 0) return only.training;
+    throw invalid('/quickstart/method', `is missing; ${which} has the methods ${names}: choose one`);
+  }
+  const found = methods.find(({ name }) => name === wanted);
+  if (found) return found.training;
+  throw invalid('/quickstart/method', `is "${wanted}"; ${which} has the methods ${names}`);
+}
+
+function isTrainingSpec(value: unknown): value is WireTrainingSpec {
+  const { AlgorithmSpec, AlgorithmName } = (value ?? {}) as WireTrainingSpec;
+  return Boolean(AlgorithmSpec ?? AlgorithmName);
+}
+
 async function findCard(pai: PaiTransport, card: string, options: CallOptions): Promise<WireModel> {
   // In double quotes the name is meant as a whole; without them any part of it would do.
-  const query = { Provider: GALLERY_PROVIDER, ModelName: `"${card}"`, PageNumber: 1, PageSize: 50 };
-  const { Models: models = [] } = await pai.call('ListModels', { query }, options);
-  const found = models.find(({ ModelName }) => ModelName === card);
-  if (found) return found;
+  const filter = { Provider: GALLERY_PROVIDER, ModelName: `"${card}"` };
+  const models = listPages(
+    async (page) => {
+      const { Models, TotalCount } = await pai.call('ListModels', { query: { ...filter, ...page } }, options);
+      return { items: Models, total: TotalCount };
+    },
+    ({ ModelId }) => ModelId,
+  );
+  for await (const model of models) if (model.ModelName === card) return model;
   throw invalid('/quickstart/card', `is "${card}"; the Model Gallery of ${pai.regionId} has no such card`);
 }
 
@@ -73,13 +111,24 @@ async function findVersion(
   if (model.LatestVersion && (wanted === undefined || model.LatestVersion.VersionName === wanted)) {
     return model.LatestVersion;
   }
-  const query = { PageNumber: 1, PageSize: 50, Order: 'DESC' as const };
   const path = { ModelId: model.ModelId };
-  const { Versions: versions = [] } = await pai.call('ListModelVersions', { path, query }, options);
-  const found = wanted === undefined ? versions[0] : versions.find(({ VersionName }) => VersionName === wanted);
-  if (found) return found;
-  const known = versions.map(({ VersionName }) => VersionName).join(', ') || 'none';
-  throw invalid('/quickstart/version', `is ${wanted ?? 'not given'}; "${model.ModelName}" has the versions ${known}`);
+  const versions = listPages(
+    async (page) => {
+      const query = { ...page, Order: 'DESC' as const };
+      const { Versions, TotalCount } = await pai.call('ListModelVersions', { path, query }, options);
+      return { items: Versions, total: TotalCount };
+    },
+    ({ VersionName }) => VersionName,
+  );
+  const known: string[] = [];
+  for await (const version of versions) {
+    if (wanted === undefined || version.VersionName === wanted) return version;
+    known.push(version.VersionName);
+  }
+  throw invalid(
+    '/quickstart/version',
+    `is ${wanted ?? 'not given'}; "${model.ModelName}" has the versions ${known.join(', ') || 'none'}`,
+  );
 }
 
 async function findAlgorithm(
@@ -89,14 +138,21 @@ async function findAlgorithm(
 ): Promise<Pick<TrainingTarget, 'algorithm' | 'spec'>> {
   const { AlgorithmSpec, AlgorithmName = '', AlgorithmProvider = GALLERY_PROVIDER, AlgorithmVersion = '' } = training;
   if (AlgorithmSpec) return { algorithm: { AlgorithmSpec }, spec: AlgorithmSpec };
-  const query = { AlgorithmName, AlgorithmProvider, PageNumber: 1, PageSize: 50 };
-  const { Algorithms: algorithms = [] } = await pai.call('ListAlgorithms', { query }, options);
-  const found = algorithms.find((algorithm) => algorithm.AlgorithmName === AlgorithmName);
-  if (!found)
-    throw invalid('/quickstart/card', `trains with ${AlgorithmName}, which ${AlgorithmProvider} does not list`);
-  const path = { AlgorithmId: found.AlgorithmId, AlgorithmVersion };
-  const { AlgorithmSpec: spec } = await pai.call('GetAlgorithmVersion', { path }, options);
-  return { algorithm: { AlgorithmName, AlgorithmProvider, AlgorithmVersion }, spec };
+  const algorithms = listPages(
+    async (page) => {
+      const query = { AlgorithmName, AlgorithmProvider, ...page };
+      const { Algorithms, TotalCount } = await pai.call('ListAlgorithms', { query }, options);
+      return { items: Algorithms, total: TotalCount };
+    },
+    ({ AlgorithmId }) => AlgorithmId,
+  );
+  for await (const found of algorithms) {
+    if (found.AlgorithmName !== AlgorithmName) continue;
+    const path = { AlgorithmId: found.AlgorithmId, AlgorithmVersion };
+    const { AlgorithmSpec: spec } = await pai.call('GetAlgorithmVersion', { path }, options);
+    return { algorithm: { AlgorithmName, AlgorithmProvider, AlgorithmVersion }, spec };
+  }
+  throw invalid('/quickstart/card', `trains with ${AlgorithmName}, which ${AlgorithmProvider} does not list`);
 }
 
 /** The labels by which the console knows a job as one of QuickStart's (aliyun/pai-python-sdk, RegisteredModel). */

@@ -56,8 +56,11 @@ export interface SubmitJournal {
    * @throws InvalidInputError `CPT_INPUT_SUBMIT_IN_FLIGHT` when it did not wait; the signal's reason when it waited too long.
    */
   claim(intentId: string, options?: { signal?: AbortSignal; isPatient?: boolean }): Promise<JournalClaim>;
-  /** The intents whose last record is not `closed`. One whose first record never came to the disk was never sent. */
-  open(): Promise<OpenIntent[]>;
+  /**
+   * The intents whose last record is not `closed`. One whose first record never came to the disk was never sent.
+   * @param onDamaged is told of an intent that cannot be read, and the others are still found; without it that is thrown.
+   */
+  open(onDamaged?: (intentId: string, error: unknown) => void): Promise<OpenIntent[]>;
 }
 
 /** An intent of which something is under way. With a `jobId` it has its job, and only a late repetition may still come. */

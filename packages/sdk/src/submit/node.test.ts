@@ -77,6 +77,25 @@ describe('the file journal', () => {
     expect(lockFiles()).toEqual([]);
   });
 
+  it('finds the others beside a file that cannot be read, and tells of that one', async () => {
+    await write(intent);
+    const other = 'f'.repeat(32);
+    writeFileSync(join(directory, `${other}.ndjson`), 'nonsense\n');
+    const damaged: unknown[] = [];
+    const open = await fileSubmitJournal(directory).open((intentId, error) => damaged.push([intentId, error]));
+    expect(open).toEqual([{ intent }]);
+    expect(damaged).toEqual([[other, expect.objectContaining({ code: 'CPT_FORMAT_SUBMIT_JOURNAL' })]]);
+  });
+
+  it('refuses a line with a byte that is no UTF-8, and leaves the file as it is', async () => {
+    const damaged = Buffer.from(`${JSON.stringify(intent)}\n`);
+    damaged[damaged.indexOf('monday')] = 0xff;
+    writeFileSync(file(), damaged);
+    const refusal = { code: 'CPT_FORMAT_SUBMIT_JOURNAL', details: { file: file(), line: 1 } };
+    await expect(recordsIn()).rejects.toMatchObject(refusal);
+    expect(readFileSync(file()).equals(damaged)).toBe(true);
+  });
+
   it('takes no id that could leave the directory, and no write after it was let go', async () => {
     await expect(fileSubmitJournal(directory).claim('../x')).rejects.toMatchObject({ code: 'CPT_INPUT_INVALID' });
     const claim = await fileSubmitJournal(directory).claim(ID);

@@ -70,13 +70,21 @@ export function fileSubmitJournal(directory: string, { clock = systemClock }: { 
         throw error;
       }
     },
-    async open() {
-      const names = await readdir(directory).catch(() => []);
+    async open(onDamaged) {
+      const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return []; // nothing was submitted yet; a folder that cannot be read is no such thing
+        throw error;
+      });
       const found: OpenIntent[] = [];
       for (const name of names.filter((candidate) => candidate.endsWith(SUFFIX)).sort()) {
-        const { records } = parseRecords(await readFile(join(directory, name), 'utf8'), join(directory, name));
-        const intent = openIntent(records);
-        if (intent) found.push(intent);
+        try {
+          const { records } = parseRecords(await readFile(join(directory, name)), join(directory, name));
+          const intent = openIntent(records);
+          if (intent) found.push(intent);
+        } catch (error) {
+          if (!onDamaged) throw error;
+          onDamaged(name.slice(0, -SUFFIX.length), error);
+        }
       }
       return found;
     },
@@ -108,7 +116,7 @@ async function openRecords(directory: string, intentId: string) {
   });
   try {
     await syncDirectory(directory); // a new file is not there after a power cut before its directory is
-    const { records, byteLength } = parseRecords(await file.readFile('utf8'), path);
+    const { records, byteLength } = parseRecords(await file.readFile(), path);
     await file.truncate(byteLength);
     return { file, records, length: byteLength };
   } catch (error) {
@@ -118,26 +126,30 @@ async function openRecords(directory: string, intentId: string) {
 }
 
 /** The records of a file and the length of the whole lines; what follows the last line break was cut by a crash. */
-function parseRecords(text: string, path: string): { records: JournalRecord[]; byteLength: number } {
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  const records = whole
-    .split('\n')
-    .slice(0, -1)
-    .map((line, index) => {
-      const record = parseLine(line);
-      if (record) return record;
+function parseRecords(bytes: Buffer, path: string): { records: JournalRecord[]; byteLength: number } {
+  // Counted in the bytes themselves: decoded text is longer than what was read where a byte is no UTF-8.
+  const byteLength = bytes.lastIndexOf(0x0a) + 1;
+  const records: JournalRecord[] = [];
+  for (let start = 0; start < byteLength; ) {
+    const end = bytes.indexOf(0x0a, start);
+    const record = parseLine(bytes.subarray(start, end));
+    if (!record) {
+      const line = records.length + 1;
       throw new FormatError(
         'CPT_FORMAT_SUBMIT_JOURNAL',
-        `${path}: line ${index + 1} is no record of a submission; look in PAI for jobs of ${path} before you remove it`,
-        { file: path, line: index + 1 },
+        `${path}: line ${line} is no record of a submission; look in PAI for jobs of ${path} before you remove it`,
+        { file: path, line },
       );
-    });
-  return { records, byteLength: Buffer.byteLength(whole) };
+    }
+    records.push(record);
+    start = end + 1;
+  }
+  return { records, byteLength };
 }
 
-function parseLine(line: string): JournalRecord | undefined {
+function parseLine(line: Buffer): JournalRecord | undefined {
   try {
-    const value: unknown = JSON.parse(line);
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line));
     const isRecord = typeof value === 'object' && value !== null && 'type' in value && 'at' in value;
     return isRecord ? (value as JournalRecord) : undefined;
   } catch {

@@ -49,7 +49,10 @@ export async function recoverAll(
   signal: AbortSignal | undefined,
 ): Promise<RecoveredSubmission[]> {
   const results: RecoveredSubmission[] = [];
-  for (const { intent } of await journal.open()) {
+  const damaged = (intentId: string, error: unknown): void => {
+    results.push({ intentId, outcome: 'failed', stopped: [], error });
+  };
+  for (const { intent } of await journal.open(damaged)) {
     const { intentId } = intent;
     signal?.throwIfAborted();
     const result = await recoverOne(journal, intentId, context, options).catch(

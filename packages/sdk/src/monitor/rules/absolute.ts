@@ -8,8 +8,8 @@ const LARGEST_VOCABULARY = 262_144;
 const HIGHEST_FIRST_LOSS = 6;
 
 /**
- * A1. Megatron leaves `lm loss` out of the line when its mean is not above 0, which NaN is not, and its own counter of NaNs
- * stays 0. It does the same when every iteration since the last line was skipped: then there is nothing to print.
+ * A1. Megatron leaves `lm loss` out of the line when its mean is not above 0 (since March 2026: when it is below), which NaN
+ * is not, and its own counter of NaNs stays 0. It does the same when every iteration since the last line was skipped: then there is nothing to print.
  */
 export function checkNumbers(draft: Draft, line: IterationLine): Signal[] {
   const { iteration, lmLoss, gradNorm, skippedIterations = 0, nanIterations = 0 } = line;
