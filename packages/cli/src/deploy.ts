@@ -42,6 +42,10 @@ export function registerDeploy(program: Command): void {
     .option('--pause <seconds>', 'between two of them', '3')
     .option('--max-error-rate <share>', 'of the probes of a step, 0 to 1', '0')
     .option('--max-latency <ms>', '95th percentile of a step')
+    .option(
+      '--token-scheme <scheme>',
+      'how it takes its token: bare (default, as EAS does) or bearer (PAI_TOKEN_SCHEME)',
+    )
     .option('--timeout <seconds>', 'how long to wait until it answers', '1800')
     .option('--json', 'the service as one JSON line on stdout')
     .action(async (specPath: string, options: Options) => {

@@ -78,11 +78,13 @@ describe('cpt deploy', () => {
 
   it('asks for what a canary needs', async () => {
     expect((await deploy('qwen_v1', '--canary', '5,100')).stderr).toContain('--canary needs --gate');
+    const odd = await deploy('qwen_v1', '--token-scheme', 'digest');
+    expect([odd.code, odd.stderr]).toEqual([2, expect.stringContaining('it can be bare or bearer')]);
     expect((await cpt('services', 'list')).stdout).toBe('');
   });
 
   it('gives a service its traffic after the gate', async () => {
-    const said = await deploy('qwen_v1', '--gate', 'golden.jsonl', ...canary);
+    const said = await deploy('qwen_v1', '--gate', 'golden.jsonl', '--token-scheme', 'bearer', ...canary);
     expect(said.stderr).toMatch(
       /gate: all 1 golden prompts passed.*\nqwen_v1: 100 % of the traffic\n.*\nqwen_v1: promoted\n$/,
     );
