@@ -128,7 +128,7 @@ describe('one writer at a time', () => {
       other.claim(ID, { signal: controller.signal }),
     );
     controller.abort(new Error('enough'));
-    for (const wait of waits) await expect(wait).rejects.toThrow('enough');
+    await Promise.all(waits.map((wait) => expect(wait).rejects.toThrow('enough')));
     await first.release();
     expect(await recordsIn()).toEqual([]);
   });
