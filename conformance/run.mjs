@@ -35,6 +35,7 @@ if (!process.argv.includes('--prepare-only')) {
     [python, here('check.py'), work, process.execPath],
     [python, here('check_megatron.py')],
     [python, here('check_dist.py')],
+    [python, here('check_schedule.py'), process.execPath],
     [process.execPath, here('kill-converter.mjs')],
     [process.execPath, here('tokenizer.mjs')],
     [process.execPath, here('exactly-once.mjs')],

@@ -174,7 +174,12 @@ it.skipIf(process.platform !== 'linux')(
     const same = before.find(({ iteration }) => iteration === saved + 1);
     const distance = Math.abs((lines[0]?.lmLoss as number) - ((same ?? before.at(-1))?.lmLoss as number));
     expect(distance).toBeLessThan(same ? 0.02 : 0.5);
-    // E1 knows where the scheduler begins; nothing was taken for a wrong start or a lost one.
+    // The learning rate goes on as if nothing had happened: 5 iterations of warm-up, then one cosine over all of them.
+    for (const { iteration, learningRate } of lines) {
+      const share = (iteration - 5) / (ITERATIONS - 5);
+      expect(learningRate).toBeCloseTo(2e-4 + 0.5 * 1.8e-3 * (1 + Math.cos(Math.PI * share)), 8);
+    }
+    // E1 knows that schedule; nothing was taken for a wrong start or a lost one.
     const kinds = second.flatMap((event) => (event.type === 'incident' ? [event.incident.kind] : []));
     expect(kinds.filter((kind) => ['learning-rate', 'wrong-start', 'lost-progress'].includes(kind))).toEqual([]);
     expect(await client.jobs.get(job.jobId)).toMatchObject({ phase: 'succeeded' });

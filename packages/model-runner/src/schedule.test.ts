@@ -17,6 +17,16 @@ it.each([
   expect(learningRate(iteration, schedule)).toBeCloseTo(rate, 12);
 });
 
+it('goes on where another schedule stands: a warm-up that ended, or one that began, so many iterations ago', () => {
+  const after5 = { ...schedule, warmupIterations: -1, decayIterations: 7 };
+  for (const iteration of [0, 1, 6, 7, 8]) {
+    expect(learningRate(iteration, after5)).toBeCloseTo(learningRate(5 + iteration, schedule), 15);
+  }
+  const after1 = { ...schedule, warmupIterations: 3, warmupInit: 2.5e-4, decayIterations: 11 };
+  expect([0, 1, 3].map((iteration) => learningRate(iteration, after1))).toEqual([2.5e-4, 5e-4, 1e-3]);
+  expect(learningRate(7, after1)).toBeCloseTo(5.5e-4, 12);
+});
+
 it('starts at the peak without a warm-up', () => {
   expect(learningRate(0, { ...schedule, warmupIterations: 0 })).toBe(1e-3);
 });

@@ -80,11 +80,11 @@ export {
   findCheckpoints,
   type IncompleteCheckpoint,
 } from './restart/checkpoints.ts';
-export type { FittedSchedule } from './restart/fit-schedule.ts';
 export type { PartFate, RunPart } from './restart/parts.ts';
 export { type RestartTruth, restartTruth } from './restart/restart-truth.ts';
 export type { RestartFacts, ResumeFromOptions } from './restart/resume-job.ts';
 export { planResume, type ResumeChoices, type ResumePlan } from './restart/resume-run.ts';
+export type { SchedulePlace } from './restart/schedule-place.ts';
 export { toCreateJob } from './routes/dlc.ts';
 export {
   type CptRunSpec,

@@ -1,6 +1,7 @@
 import { MODELS, type ModelShape } from './models.ts';
 import { parallelOf } from './parallel-layout.ts';
 import { checkpointToLoad, resumeSteps } from './restart/resume-view.ts';
+import { scheduleArguments } from './restart/schedule-place.ts';
 import type { CptRunSpec } from './run-spec.ts';
 import { shellQuote } from './shell-quote.ts';
 
@@ -86,18 +87,36 @@ export function megatronArguments(spec: CptRunSpec): string[] {
   return order.map((name) => String(values[name]));
 }
 
+/** The launch script with its arguments, as a shell command. */
+export function megatronLaunch(spec: CptRunSpec): string {
+  const { script } = LAUNCHERS[MODELS[spec.model].family];
+  return `bash ${script} ${megatronArguments(spec).map(shellQuote).join(' ')}`;
+}
+
 /**
  * The command every pod runs. The script takes the number of GPUs from KUBERNETES_CONTAINER_RESOURCE_GPU, which PAI does
  * not document; it is set from NPROC_PER_NODE, which PAI does, where it is missing.
  */
 export function megatronCommand(spec: CptRunSpec): string {
-  const { directory, script } = LAUNCHERS[MODELS[spec.model].family];
+  const { directory } = LAUNCHERS[MODELS[spec.model].family];
   const folder = `\${PAI_MEGATRON_PATCH:-/workspace/Pai-Megatron-Patch}/examples/${directory}`;
   const gpus = `\${KUBERNETES_CONTAINER_RESOURCE_GPU:-\${NPROC_PER_NODE:-${spec.compute.gpusPerNode}}}`;
   return [
     `export KUBERNETES_CONTAINER_RESOURCE_GPU="${gpus}"`,
-    `${resumeSteps(spec)}cd "${folder}" && bash ${script} ${megatronArguments(spec).map(shellQuote).join(' ')}`,
+    `${resumeSteps(spec)}cd "${folder}" && ${furtherArguments(spec)}${megatronLaunch(spec)}`,
   ].join('\n');
+}
+
+/**
+ * What a schedule that goes on needs beyond the script's positional arguments. The script calls torchrun, and of an option
+ * given twice Megatron takes the last: so torchrun is a function that adds to the end. It is handed over as bash exports
+ * functions, by a variable that any shell can set. The log line tells whether the script came by it.
+ */
+function furtherArguments({ resume, hyperParameters }: CptRunSpec): string {
+  if (resume?.schedule === undefined) return '';
+  const added = scheduleArguments(resume.schedule, hyperParameters.learning_rate).join(' ');
+  const body = `() { echo "pai-cpt: torchrun is given ${added}"; command torchrun "$@" ${added}; }`;
+  return `env 'BASH_FUNC_torchrun%%=${body}' `;
 }
 
 function launchArguments(spec: CptRunSpec): LaunchArguments {

@@ -127,6 +127,20 @@ const ResumeSchema = Type.Object(
           'continue, the default: iterations and samples go on after those of the checkpoint; anew: both begin again.',
       }),
     ),
+    schedule: Type.Optional(
+      Type.Object(
+        {
+          start: count(1, 'Iterations of it that are done.'),
+          iterations: count(1, 'Its whole length in iterations.'),
+          warmupIterations: count(0, 'Its warm-up in iterations.'),
+        },
+        {
+          ...closed,
+          title: 'Schedule',
+          description: 'The learning rate schedule that goes on; without it a schedule of the run’s own begins.',
+        },
+      ),
+    ),
   },
   {
     ...closed,

@@ -99,7 +99,7 @@ describe('run_mcore_qwen.sh', () => {
       dataPath: '/nas/data/dataset',
       validDataPath: '/nas/data/dataset_valid',
     });
-    expect(stdout.trim()).toBe(`node ${main} ${args.join(' ')}`);
+    expect(stdout.trim()).toBe(`torchrun ${args.join(' ')}`);
   });
 
   it('drops the tokens that do not fill an iteration: first over the batch, then over the length', async () => {
@@ -109,6 +109,12 @@ describe('run_mcore_qwen.sh', () => {
       decayIterations: 399,
       warmupIterations: 0,
     });
+  });
+
+  it('calls torchrun as what the command has made of it', async () => {
+    const body = '() { command torchrun "$@" --lr-warmup-iters=-30 --lr-warmup-init=2e-5; }';
+    const { args } = await launch({}, { 'BASH_FUNC_torchrun%%': body });
+    expect(parseTrainerOptions(args)).toMatchObject({ warmupIterations: -30, warmupInit: 2e-5, decayIterations: 400 });
   });
 
   it('hands paths with spaces on as they are', async () => {

@@ -54,6 +54,7 @@ describe('parseTrainerOptions', () => {
       learningRate: 1e-3,
       minLearningRate: 1e-4,
       warmupIterations: 10,
+      warmupInit: 0,
       decayIterations: 100,
       weightDecay: 0.1,
       betas: [0.9, 0.95],

@@ -21,7 +21,10 @@ export interface TrainerOptions {
   readonly trainIterations: number;
   readonly learningRate: number;
   readonly minLearningRate: number;
+  /** Below 0 for a warm-up that ended so many iterations ago. */
   readonly warmupIterations: number;
+  /** Rate at which the warm-up begins. */
+  readonly warmupInit: number;
   readonly decayIterations: number;
   readonly weightDecay: number;
   readonly betas: readonly [number, number];
@@ -74,6 +77,7 @@ const OPTIONS = {
   lr: text,
   'min-lr': text,
   'lr-warmup-iters': text,
+  'lr-warmup-init': text,
   'lr-decay-iters': text,
   'weight-decay': text,
   'adam-beta1': text,
@@ -133,7 +137,8 @@ export function parseTrainerOptions(args: readonly string[]): TrainerOptions {
     trainIterations,
     learningRate: number(values, 'lr'),
     minLearningRate: number(values, 'min-lr', 0),
-    warmupIterations: wholeNumber(values, 'lr-warmup-iters', 0, 0),
+    warmupIterations: wholeNumber(values, 'lr-warmup-iters', Number.MIN_SAFE_INTEGER, 0),
+    warmupInit: number(values, 'lr-warmup-init', 0),
     decayIterations: wholeNumber(values, 'lr-decay-iters', 1, trainIterations),
     weightDecay: number(values, 'weight-decay', 0.1),
     betas: [number(values, 'adam-beta1', 0.9), number(values, 'adam-beta2', 0.95)],
@@ -225,6 +230,11 @@ function checkCombination(options: TrainerOptions, values: Values): void {
       options.minLearningRate >= 0 && options.minLearningRate <= options.learningRate,
       'min-lr',
       `${options.minLearningRate} must lie between 0 and --lr ${options.learningRate}`,
+    ],
+    [
+      options.warmupInit >= 0 && options.warmupInit <= options.learningRate,
+      'lr-warmup-init',
+      `${options.warmupInit} must lie between 0 and --lr ${options.learningRate}`,
     ],
     [
       options.warmupIterations < options.decayIterations,

@@ -95,8 +95,8 @@ function addTo(total: Float32Array, gradients: Float32Array): Float32Array {
 }
 
 function rate(options: TrainerOptions, steps: number): number {
-  const { warmupIterations, decayIterations, learningRate: peak, minLearningRate: min } = options;
-  return learningRate(steps, { warmupIterations, decayIterations, peak, min });
+  const { warmupIterations, warmupInit, decayIterations, learningRate: peak, minLearningRate: min } = options;
+  return learningRate(steps, { warmupIterations, warmupInit, decayIterations, peak, min });
 }
 
 function report({ options, startIteration = 0 }: TrainingRun, iteration: number, { lmLoss, gradNorm }: Step) {

@@ -1,9 +1,9 @@
 import { CptError } from '@pai-cpt/core';
 import { MODELS } from '../models.ts';
 import type { PaiTransport } from '../pai-transport.ts';
-import { runSteps } from '../plan/plan-input.ts';
 import { type Clock, systemClock } from '../poll.ts';
 import { checkpointToLoad } from '../restart/resume-view.ts';
+import { scheduleOf } from '../restart/schedule-place.ts';
 import type { CptRunSpec } from '../run-spec.ts';
 import type { DetectorConfig, Signal } from './detector-state.ts';
 import type { JobFailure } from './failure/attribute.ts';
@@ -130,20 +130,11 @@ async function tryStop(stop: () => Promise<unknown>): Promise<boolean> {
 
 /** What a run's specification tells the detector. */
 export function detectorConfigOf(spec: CptRunSpec): DetectorConfig {
-  const { learning_rate: peak, min_learning_rate: min } = spec.hyperParameters;
-  const { iterations, warmupIterations } = runSteps(spec.hyperParameters);
   const { vocabSize } = MODELS[spec.model];
   const baseCheckpoint = checkpointToLoad(spec);
-  const startIteration = spec.resume === undefined || spec.resume.order === 'anew' ? 0 : spec.resume.iteration;
   return {
     ...(vocabSize === undefined ? {} : { vocabSize }),
     ...(baseCheckpoint === undefined ? {} : { baseCheckpoint, isContinued: true }),
-    learningRate: {
-      peak,
-      min,
-      warmupIterations,
-      decayIterations: iterations,
-      ...(startIteration > 0 && { startIteration }),
-    },
+    learningRate: scheduleOf(spec),
   };
 }

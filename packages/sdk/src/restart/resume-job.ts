@@ -1,6 +1,6 @@
 import { CptError, InvalidInputError } from '@pai-cpt/core';
 import { isFinalStatus } from '../job-status.ts';
-import { megatronCommand } from '../megatron-command.ts';
+import { megatronLaunch } from '../megatron-command.ts';
 import { parseTrainingLine } from '../monitor/training-log.ts';
 import type { PaiTransport } from '../pai-transport.ts';
 import { parallelOf } from '../parallel-layout.ts';
@@ -50,18 +50,13 @@ export async function planJobResume(
 ): Promise<ResumePlan> {
   const spec = parseRunSpec(value);
   const { output, iteration, signal } = options;
-  if (isTrainingJobId(jobId) || spec.route === 'quickstart') {
-    throw refusal(
-      `${jobId} is a job of QuickStart, whose algorithm decides itself what it loads; use the route "dlc"`,
-      jobId,
-    );
-  }
+  refuseQuickStart(jobId, spec);
   const wire = await pai.call('GetJob', { path: { JobId: jobId } }, { signal });
   const job = toJob(wire);
   if (!isFinalStatus(job.status)) {
     throw refusal(`${jobId} is ${job.status}; stop it first, or two jobs write the same run`, jobId);
   }
-  if (typeof wire.UserCommand === 'string' && !wire.UserCommand.endsWith(launchOf(spec))) {
+  if (typeof wire.UserCommand === 'string' && !wire.UserCommand.endsWith(megatronLaunch(spec))) {
     throw refusal(
       `the specification is not that of ${jobId}: its command is another; give the one it was submitted with`,
       jobId,
@@ -87,12 +82,6 @@ export async function planJobResume(
   });
 }
 
-/** The launch script with its arguments; what a command does before it may differ from version to version. */
-function launchOf(spec: CptRunSpec): string {
-  const command = megatronCommand(spec);
-  return command.slice(command.lastIndexOf('&& bash '));
-}
-
 /** What a restart of a job would keep and lose, from the launcher's flags, the output folder and the log. */
 export async function readRestartTruth(
   pai: PaiTransport,
@@ -101,6 +90,7 @@ export async function readRestartTruth(
   facts: RestartFacts = {},
 ): Promise<RestartTruth> {
   const spec = parseRunSpec(value);
+  refuseQuickStart(jobId, spec);
   const job = toJob(await pai.call('GetJob', { path: { JobId: jobId } }, { signal: facts.signal }));
   const told = await readTold(pai, job, facts.signal);
   const looked = facts.output && (await lookInto(facts.output, spec, told, facts).catch(withoutFolder));
@@ -180,6 +170,12 @@ async function readLines(
     if (CptError.isInstance(error)) return []; // a pod that is gone has no log
     throw error;
   }
+}
+
+function refuseQuickStart(jobId: string, { route }: CptRunSpec): void {
+  if (!isTrainingJobId(jobId) && route !== 'quickstart') return;
+  const message = `${jobId} is a job of QuickStart, whose algorithm decides itself what it loads; use the route "dlc"`;
+  throw refusal(message, jobId);
 }
 
 function noCheckpoint(jobId: string, iteration: number | undefined, why: readonly string[]): string {

@@ -14,7 +14,8 @@ export function checkpointToLoad(spec: CptRunSpec): string | undefined {
  * moved into place: a reader must not see it empty.
  *
  * The launch scripts copy every `*.json` and `merges.txt` of the folder they load to the output, by an `xargs cp` that fails, and
- * ends the script, when there is none; so the view has links to those of the earlier run, which were copied there in the same way.
+ * ends the script, when there is none; so the view has copies of those of the earlier run, which came there in the same way. Links would not do:
+ * a run that goes on in the earlier run's own folder would copy each file onto itself, at which cp fails too.
  */
 export function resumeSteps(spec: CptRunSpec): string {
   const { resume } = spec;
@@ -30,7 +31,7 @@ export function resumeSteps(spec: CptRunSpec): string {
   return [
     `mkdir -p ${shellQuote(view)}`,
     `{ [ -e ${link} ] || ln -s ${source} ${link} || [ -e ${link} ]; }`,
-    `for file in ${run}/*.json ${run}/merges.txt; do [ ! -e "$file" ] || [ -e ${copy} ] || ln -s "$file" ${copy} || [ -e ${copy} ]; done`,
+    `for file in ${run}/*.json ${run}/merges.txt; do [ ! -e "$file" ] || { cp "$file" ${copy}."\${RANK:-0}" && mv -f ${copy}."\${RANK:-0}" ${copy}; }; done`,
     `printf %s ${isAnew ? 'release' : resume.iteration} > ${tracker}."\${RANK:-0}"`,
     `mv -f ${tracker}."\${RANK:-0}" ${tracker}`,
     '',

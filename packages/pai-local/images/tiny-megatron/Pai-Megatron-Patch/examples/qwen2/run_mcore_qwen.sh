@@ -114,9 +114,8 @@ if [ "$SP" = true ] && [ "$TP" -gt 1 ]; then parallel_options+=(--sequence-paral
 if [ "$DO" = true ]; then parallel_options+=(--use-distributed-optimizer); fi
 if [ "$AC" = sel ]; then parallel_options+=(--recompute-activations); fi
 
-directory=$(cd "$(dirname "$0")" && pwd)
 run_cmd=(
-    node "$(cd "$directory/../../../../.." && pwd)/dist/tiny-trainer/main.js"
+    torchrun
     --save "$SAVED_PRETRAIN_CHECKPOINT_PATH"
     --lr "$LR"
     --min-lr "$MIN_LR"
@@ -145,4 +144,6 @@ run_cmd=(
     "${parallel_options[@]}"
 )
 echo "${run_cmd[@]}"
-exec "${run_cmd[@]}"
+PATH="$(cd "$(dirname "$0")/../../../bin" && pwd):$PATH"
+# As in Pai-Megatron-Patch's own, torchrun may be a function that the job's command has exported.
+if declare -F torchrun >/dev/null; then "${run_cmd[@]}"; else exec "${run_cmd[@]}"; fi
