@@ -19,12 +19,11 @@ async function run(...args: string[]) {
 
 const RESULT_KEYS = ['tensors', 'bytes', 'files', 'seconds', 'cpuSeconds', 'peakRssBytes', 'resumed'];
 
-it.each(['to-megatron', 'reshard'])('%s has one thread, and says what to use instead of more', async (command) => {
+it.each(['to-megatron', 'reshard'])('%s refuses to write with no thread', async (command) => {
   await withDirectory(async (root) => {
-    const given = [source, join(root, 'out'), '--tp', '1', '--pp', '1', '--workers', '2'];
-    await expect(run(command, ...given)).rejects.toMatchObject({
+    await expect(run(command, source, join(root, 'out'), '--workers', '0')).rejects.toMatchObject({
       code: 'CPT_INPUT_INVALID',
-      message: expect.stringContaining('share the stages between processes with --part I/N'),
+      message: '--workers "0" cannot be used; give a number from 1 on',
     });
     expect(await readdir(root)).toEqual([]);
   });
@@ -37,7 +36,7 @@ describe('to-megatron', () => {
       await writeTinyHf(hf, { ...TINY, layers: 6 });
       const grid = ['--tp', '2', '--pp', '2', '--vpp', '2', '--first', '2', '--spec', 'local', '--iteration', '9'];
       const rows = ['--vocab-size', '10', '--make-vocab-size-divisible-by', '3', '--pad-fill', 'zero'];
-      const cast = ['--format', 'torch', '--dtype', 'f32', '--allow-cast', '--json'];
+      const cast = ['--format', 'torch', '--dtype', 'f32', '--allow-cast', '--workers', '2', '--json'];
       const { code, stdout, stderr } = await run('to-megatron', hf, output, ...grid, ...rows, ...cast);
       expect(code).toBe(0);
       const result = JSON.parse(stdout.trim().split('\n').at(-1) ?? '');

@@ -14,9 +14,9 @@ import {
   invalid,
   iterationOption,
   oneOf,
-  oneWorker,
   replicaOption,
   wholeNumber,
+  workersOption,
 } from './option-values.ts';
 import { createByteProgress, formatBytes, type Output } from './progress.ts';
 import type { GridOptions, RankFilesResult } from './rank-files/write-checkpoint.ts';
@@ -33,6 +33,7 @@ interface GridFlags extends OutputFlags {
   spec?: string;
   vocabSize?: number;
   makeVocabSizeDivisibleBy?: number;
+  workers?: number;
   padFill: string;
   dtype: string;
   digest: string;
@@ -59,7 +60,7 @@ function addGridOptions(command: Command): Command {
     .option('--dtype <dtype>', 'bf16, f16, f32, or source', 'source')
     .option('--allow-cast', 'permit a --dtype that cannot hold all bits')
     .option('--untie', 'write the head of a tied model as a table of its own')
-    .option('--workers <n>', '1: rank files are written by one thread; several processes take --part', oneWorker)
+    .option('--workers <n>', 'threads that write output files at the same time (default: 1)', workersOption)
     .option('--digest <kind>', 'sha256 of each output file, or none', 'sha256');
   return addOutputOptions(command, 'the iteration that the output holds');
 }
@@ -165,6 +166,7 @@ function gridOptions(
     padFill: oneOf('--pad-fill', flags.padFill, ['repeat', 'zero']),
     format: oneOf('--format', flags.format, ['torch', 'torch_dist']),
     ...castOptions(flags),
+    ...(flags.workers !== undefined && { workers: flags.workers }),
     digest: oneOf('--digest', flags.digest, ['sha256', 'none']),
     ...outputOptions(flags),
     ...(signal && { signal }),

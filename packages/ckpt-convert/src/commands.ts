@@ -15,7 +15,15 @@ import type { ConversionResult, ConvertOptions } from './convert-options.ts';
 import { readReference } from './hf-files.ts';
 import { type Inspection, inspectCheckpoint } from './inspect.ts';
 import { describeSecurity, inspectSecurity } from './inspect-security.ts';
-import { byteSize, castOptions, invalid, iterationOption, oneOf, replicaOption, wholeNumber } from './option-values.ts';
+import {
+  byteSize,
+  castOptions,
+  iterationOption,
+  oneOf,
+  replicaOption,
+  wholeNumber,
+  workersOption,
+} from './option-values.ts';
 import { createByteProgress, formatBytes, type Output } from './progress.ts';
 
 const PLANNED: ReadonlySet<string> = new Set(['to-hf', 'to-megatron', 'reshard']);
@@ -82,12 +90,11 @@ function addToHf(program: Command, output: Output, signal: AbortSignal | undefin
       'where ranks differ in a norm take that of this one: first, a tensor rank, or mean',
       replicaOption,
     )
-    .option('--workers <n>', 'threads that write output files at the same time (default: 1)', wholeNumber('--workers'))
+    .option('--workers <n>', 'threads that write output files at the same time (default: 1)', workersOption)
     .option('--digest <kind>', 'sha256 of each output file, or none', 'sha256');
   addOutputOptions(command, 'the weights that the output holds').action(
     async (source: string, directory: string, flags: ToHfFlags) => {
       const { json, maxShardSize, dtype, allowCast = false, digest, ...rest } = flags;
-      if (rest.workers === 0) throw invalid('--workers', '0', 'give a number from 1 on');
       const progress = createByteProgress(output);
       const result = await convertCheckpoint({
         ...rest,

@@ -52,10 +52,10 @@ export async function convertOnDisk(options: ConvertOptions, disk: DiskCalls): P
     });
     const { digest = 'sha256', allowCast = false, workers = 1 } = options;
     const cast = { allowCast, ...(options.dtype && { dtype: options.dtype }) };
-    const setup = { source: checkpoint.directory, open, choice, cast, maxShardBytes, digest };
+    const task = { command: 'to-hf', source: checkpoint.directory, open, choice, cast, maxShardBytes } as const;
     const facts = { iteration, family: model.family, vocabSize: model.vocabSize, dtype, maxShardBytes };
     const job = {
-      ...folderOutput(plan, setup, workers),
+      ...folderOutput(plan, task, { workers, digest }),
       ...{ directory, source: checkpoint.directory, readInto: checkpoint.readInto, companions: hfFiles },
       ...{ force, resume, isFilled, ...(part && { part }) },
       facts: { ...facts, ...(digest === 'none' && { digest }) },

@@ -32,14 +32,11 @@ export function replicaOption(value: string): number | 'mean' {
   throw invalid('--replica', value, 'give first, a tensor rank from 0, or mean');
 }
 
-/** Parses `--workers` of a command that has one thread. @throws InvalidInputError `CPT_INPUT_INVALID`. */
-export function oneWorker(value: string): number {
-  if (value === '1') return 1;
-  throw invalid(
-    '--workers',
-    value,
-    'rank files of a stage are written side by side by one thread; share the stages between processes with --part I/N',
-  );
+/** Parses `--workers`. @throws InvalidInputError `CPT_INPUT_INVALID`. */
+export function workersOption(value: string): number {
+  const workers = wholeNumber('--workers')(value);
+  if (workers > 0) return workers;
+  throw invalid('--workers', value, 'give a number from 1 on');
 }
 
 /** Parses `--part`. @throws InvalidInputError `CPT_INPUT_INVALID`. */

@@ -12,7 +12,13 @@ import { pathExists, startMeter } from './node.ts';
 import { type DiskCalls, namingReads } from './output/disk.ts';
 import { nodeDisk } from './output/node.ts';
 import { planConversion } from './plan.ts';
-import { type GridOptions, type RankFilesResult, writeCheckpoint } from './rank-files/write-checkpoint.ts';
+import {
+  type CheckpointContent,
+  type GridOptions,
+  type RankFilesResult,
+  withoutCallbacks,
+  writeCheckpoint,
+} from './rank-files/write-checkpoint.ts';
 import { checkShapes } from './resolve.ts';
 
 export interface ReshardOptions extends GridOptions, TensorChoice {
@@ -38,17 +44,33 @@ export function reshardCheckpoint(options: ReshardOptions): Promise<RankFilesRes
 /** `reshardCheckpoint` on a disk that a test lets fail. */
 export async function reshardOnDisk(options: ReshardOptions, disk: DiskCalls): Promise<RankFilesResult> {
   const measure = startMeter();
-  const {
-    source,
-    output,
-    iteration,
-    vocabSize,
-    asRelease = false,
-    force = false,
-    resume = false,
-    part,
-    signal,
-  } = options;
+  const { source, output, force = false, resume = false, part } = options;
+  const { content, checkpoint, resolution, dropped, close } = await openReshardSource(options);
+  try {
+    const isFilled = await requireUsableOutput(output, [source, checkpoint.directory], { force, resume, part });
+    const cut = checkTensors(
+      planConversion(checkpoint, resolution, Number.MAX_SAFE_INTEGER).checks,
+      namingReads(disk.reads(checkpoint.readInto)),
+      options.replica === undefined ? {} : { replica: options.replica },
+    );
+    const task = { command: 'reshard', source: checkpoint.directory, options: withoutCallbacks(options) } as const;
+    const { patches, ...result } = await writeCheckpoint(content, task, { ...options, isFilled }, disk);
+    const notes = [
+      ...checkpoint.problems,
+      ...cut,
+      ...patches,
+      ...dropped,
+      'optimizer and random states are not resharded; training goes on with fresh ones',
+    ];
+    return { ...result, notes, ...measure() };
+  } finally {
+    await close();
+  }
+}
+
+/** Opens the source for `planCheckpoint`. @throws the errors of `openMegatronCheckpoint`. */
+export async function openReshardSource(options: ReshardOptions) {
+  const { source, iteration, vocabSize, asRelease = false, signal } = options;
   const hasOwn = options.reference === undefined && (await pathExists(join(source, 'config.json')));
   const referencePath = hasOwn ? source : options.reference;
   const companion = referencePath === undefined ? {} : { reference: referencePath };
@@ -60,47 +82,29 @@ export async function reshardOnDisk(options: ReshardOptions, disk: DiskCalls): P
     ...(signal && { signal }),
   });
   try {
-    const isFilled = await requireUsableOutput(output, [source, opened.directory], { force, resume, part });
     const { checkpoint, resolution } = chooseTensors(opened, options);
     checkShapes(checkpoint, resolution);
-    const cut = checkTensors(
-      planConversion(checkpoint, resolution, Number.MAX_SAFE_INTEGER).checks,
-      namingReads(disk.reads(checkpoint.readInto)),
-      options.replica === undefined ? {} : { replica: options.replica },
-    );
     const isRelease = asRelease || checkpoint.iteration === 0;
     const hasLocalNames = checkpoint
       .parameters()
       .some(({ localName }) => localName.endsWith('.input_layernorm.weight'));
     const { args, dropped } = keptArgs(checkpoint.args);
     const vocabMultiple = numberArg(checkpoint.args, 'make_vocab_size_divisible_by');
-    const { patches, ...result } = await writeCheckpoint(
-      {
-        model: checkpoint.modelConfig,
-        iteration: isRelease ? 'release' : checkpoint.iteration,
-        spec: options.spec ?? (hasLocalNames ? 'local' : 'te'),
-        ...(vocabMultiple !== undefined && { vocabMultiple }),
-        parameters: parametersOfCheckpoint(checkpoint, resolution),
-        readInto: checkpoint.readInto,
-        source: checkpoint.directory,
-        facts: { family: checkpoint.modelConfig.family, vocabSize: checkpoint.modelConfig.vocabSize },
-        isFilled,
-        args,
-        companions: async (dtype) => reference && planHfFiles(checkpoint.modelConfig, dtype, reference, companion),
-      },
-      options,
-      disk,
-    );
-    const notes = [
-      ...checkpoint.problems,
-      ...cut,
-      ...patches,
-      ...dropped,
-      'optimizer and random states are not resharded; training goes on with fresh ones',
-    ];
-    return { ...result, notes, ...measure() };
-  } finally {
+    const { modelConfig: model, readInto, directory } = checkpoint;
+    const content: CheckpointContent = {
+      model,
+      iteration: isRelease ? 'release' : checkpoint.iteration,
+      spec: options.spec ?? (hasLocalNames ? 'local' : 'te'),
+      ...(vocabMultiple !== undefined && { vocabMultiple }),
+      parameters: parametersOfCheckpoint(checkpoint, resolution),
+      ...{ readInto, source: directory, args },
+      facts: { family: model.family, vocabSize: model.vocabSize },
+      companions: async (dtype) => reference && planHfFiles(model, dtype, reference, companion),
+    };
+    return { content, checkpoint, resolution, dropped, close: () => opened.close() };
+  } catch (error) {
     await opened.close();
+    throw error;
   }
 }
 

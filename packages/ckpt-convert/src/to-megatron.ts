@@ -4,7 +4,13 @@ import { type HfModel, openHfModel } from './hf-model.ts';
 import { startMeter } from './node.ts';
 import type { DiskCalls } from './output/disk.ts';
 import { nodeDisk } from './output/node.ts';
-import { type GridOptions, type RankFilesResult, writeCheckpoint } from './rank-files/write-checkpoint.ts';
+import {
+  type CheckpointContent,
+  type GridOptions,
+  type RankFilesResult,
+  withoutCallbacks,
+  writeCheckpoint,
+} from './rank-files/write-checkpoint.ts';
 
 export interface ToMegatronOptions extends GridOptions {
   /** A Hugging Face folder: config.json and safetensors. */
@@ -29,31 +35,31 @@ export function convertToMegatron(options: ToMegatronOptions): Promise<RankFiles
 /** `convertToMegatron` on a disk that a test lets fail. */
 export async function convertToMegatronOnDisk(options: ToMegatronOptions, disk: DiskCalls): Promise<RankFilesResult> {
   const measure = startMeter();
-  const { source, output, iteration = 'release', spec = 'te', force = false, resume = false, part } = options;
-  const { pool, notes, config, ...opened } = await openHfModel(source, options.vocabSize);
-  const { model, parameters } = options.untie ? untied(opened) : opened;
+  const { source, output, force = false, resume = false, part } = options;
+  const { content, notes, close } = await openHfSource(options);
   try {
     const isFilled = await requireUsableOutput(output, [source], { force, resume, part });
-    const { patches, ...result } = await writeCheckpoint(
-      {
-        model,
-        iteration,
-        spec,
-        parameters,
-        readInto: pool.readInto,
-        source,
-        facts: { family: model.family, vocabSize: model.vocabSize },
-        isFilled,
-        args: {},
-        companions: (dtype) => planHfFiles(model, dtype, config, { reference: source }),
-      },
-      options,
-      disk,
-    );
+    const task = { command: 'to-megatron', source, options: withoutCallbacks(options) } as const;
+    const { patches, ...result } = await writeCheckpoint(content, task, { ...options, isFilled }, disk);
     return { ...result, notes: [...notes, ...patches], ...measure() };
   } finally {
-    await pool.close();
+    await close();
   }
+}
+
+/** Opens the folder for `planCheckpoint`. @throws the errors of `openHfModel`. */
+export async function openHfSource(options: ToMegatronOptions) {
+  const { source, iteration = 'release', spec = 'te' } = options;
+  const { pool, notes, config, ...opened } = await openHfModel(source, options.vocabSize);
+  const { model, parameters } = options.untie ? untied(opened) : opened;
+  const content: CheckpointContent = {
+    ...{ model, iteration, spec, parameters, source },
+    readInto: pool.readInto,
+    facts: { family: model.family, vocabSize: model.vocabSize },
+    args: {},
+    companions: (dtype) => planHfFiles(model, dtype, config, { reference: source }),
+  };
+  return { content, notes, close: () => pool.close() };
 }
 
 function untied<T extends Pick<HfModel, 'model' | 'parameters'>>(opened: T): T {

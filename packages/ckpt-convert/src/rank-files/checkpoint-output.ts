@@ -49,7 +49,7 @@ export function checkpointOutput(
 
 /** One file after another, so that a kill costs one: files side by side would all be begun and none of them finished. */
 async function makeFiles(files: readonly NamedFile[], io: OutputIo, options: ExecuteOptions): Promise<WrittenFile[]> {
-  const { finished, digest, signal } = options;
+  const { finished, digest, hasOwnDigests, signal } = options;
   const written = new Map(finished);
   const totalBytes = files.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const missing = files.filter(({ name }) => !written.has(name));
@@ -62,6 +62,7 @@ async function makeFiles(files: readonly NamedFile[], io: OutputIo, options: Exe
       options.onProgress?.({ doneBytes, totalBytes, file });
     },
     ...(digest && { digest }),
+    ...(hasOwnDigests && { hasOwnDigests }),
     ...(signal && { signal }),
   };
   for (const { name, parts } of missing) {

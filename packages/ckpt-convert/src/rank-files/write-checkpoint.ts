@@ -17,6 +17,8 @@ import type { Part, PartResult } from '../output/parts.ts';
 import { writeOutput } from '../output/write-output.ts';
 import { type RankGrid, requireDivisible } from '../rank-grid.ts';
 import type { LayerSpec, PadFill } from '../rank-plan.ts';
+import type { ThreadTask } from '../threads/messages.ts';
+import { executeInThreads } from '../threads/node.ts';
 import { paddedVocabSize, rankFileHead, VOCAB_MULTIPLE } from '../write-torch.ts';
 import { checkpointOutput, serializeHead } from './checkpoint-output.ts';
 import { loadFlags } from './load-flags.ts';
@@ -36,6 +38,8 @@ export interface GridOptions extends CastOptions {
   readonly format?: CheckpointFormat;
   /** Default sha256. */
   readonly digest?: DigestKind;
+  /** Threads that write files at the same time; default 1. */
+  readonly workers?: number;
   /** Replaces the iteration that the output holds. */
   readonly force?: boolean;
   /** Goes on with an unfinished conversion of the same source with the same options, if there is one. */
@@ -74,7 +78,6 @@ export interface CheckpointContent {
   /** The source's own directory. */
   readonly source: string;
   readonly facts: OutputJob['facts'];
-  readonly isFilled: boolean;
   readonly model: ModelConfig;
   readonly iteration: number | 'release';
   readonly spec: LayerSpec;
@@ -88,13 +91,12 @@ export interface CheckpointContent {
 }
 
 /**
- * Writes a whole checkpoint, or a part of it. The iteration's directory is made in the folder of work and renamed when all of its files
- * are on the disk; the tracker file, which makes it the one that is loaded, comes last.
- * @throws the errors of `writeOutput`.
+ * What a checkpoint will be: its files, how they are made, and what goes beside them.
+ * @throws InvalidInputError `CPT_CONFIG_MODEL` for a grid that does not divide the model, `CPT_INPUT_LOSSY_CAST`.
  */
-export async function writeCheckpoint(content: CheckpointContent, options: GridOptions, disk: DiskCalls) {
+export async function planCheckpoint(content: CheckpointContent, options: GridOptions) {
   const { model, iteration, parameters, spec } = content;
-  const { output, parallel: grid, padFill = 'repeat', format = 'torch' } = options;
+  const { parallel: grid, padFill = 'repeat', format = 'torch' } = options;
   const vocabMultiple = options.vocabMultiple ?? content.vocabMultiple ?? VOCAB_MULTIPLE;
   requireDivisible(model, grid);
   for (const [name, { dtype }] of parameters) writtenDtype(name, dtype, options);
@@ -116,18 +118,41 @@ export async function writeCheckpoint(content: CheckpointContent, options: GridO
   const head = rankFileHead(args, iterationNumber);
   const planOptions = { model, grid, spec, padFill, paddedVocabSize: paddedRows, dtype: options.dtype };
   const planned = await planFiles(format, planOptions, parameters, head);
-  const { part } = options;
   const work = checkpointOutput(planned, iteration, companions);
+  const plan = planDigest(work.planned, content.source, serializeHead(head));
+  return { ...work, plan, paddedRows, vocabMultiple, patches: companions?.patches ?? [] };
+}
+
+/**
+ * Writes a whole checkpoint, or a part of it. The iteration's directory is made in the folder of work and renamed when all of its files
+ * are on the disk; the tracker file, which makes it the one that is loaded, comes last.
+ * @param task from what a thread plans it again.
+ * @throws the errors of `planCheckpoint` and `writeOutput`.
+ */
+export async function writeCheckpoint(
+  content: CheckpointContent,
+  task: ThreadTask,
+  options: GridOptions & { readonly isFilled: boolean },
+  disk: DiskCalls,
+) {
+  const { model, iteration, parameters, spec } = content;
+  const { output, parallel: grid, format = 'torch', digest = 'sha256', workers = 1, part } = options;
+  const { planned, paddedRows, vocabMultiple, patches, ...work } = await planCheckpoint(content, options);
   const job: OutputJob = {
     ...work,
-    plan: planDigest(work.planned, content.source, serializeHead(head)),
-    sourceFiles: sourcePaths(work.planned),
+    make(names, io, more) {
+      const { folder } = io;
+      if (workers < 2 || folder === undefined) return work.make(names, io, more);
+      const files = work.weights.filter(({ name }) => names.has(name));
+      return executeInThreads(files, { task, plan: work.plan, folder, digest }, workers, more);
+    },
+    sourceFiles: sourcePaths(planned),
     ...{ directory: output, source: content.source, readInto: content.readInto },
     facts: { ...content.facts, iteration, ...factsOf(options, paddedRows) },
-    ...{ force: options.force === true, resume: options.resume === true, isFilled: content.isFilled },
+    ...{ force: options.force === true, resume: options.resume === true, isFilled: options.isFilled },
     ...(part && { part }),
   };
-  const estimate = () => estimateOutput(work.planned, { ...startMeter()(), ...(part && { part }) });
+  const estimate = () => estimateOutput(planned, { ...startMeter()(), workers, ...(part && { part }) });
   const written = options.dryRun
     ? { files: [], resumed: false, estimate: estimate() }
     : await writeOutput(job, disk, options);
@@ -140,9 +165,18 @@ export async function writeCheckpoint(content: CheckpointContent, options: GridO
     model,
     parallel: { tensorParallelSize, pipelineParallelSize, virtualStages },
     paddedVocabSize: paddedRows,
-    patches: companions?.patches ?? [],
+    patches,
     loadFlags: loadFlags({ output, model, grid, spec, vocabMultiple, format }),
   };
+}
+
+/** The options that another thread can be given. */
+export function withoutCallbacks<T extends GridOptions>({
+  onProgress: _,
+  signal: __,
+  ...options
+}: T): Omit<T, 'onProgress' | 'signal'> {
+  return options;
 }
 
 /** What tells one conversion from another, in the user's words. */

@@ -1,6 +1,6 @@
 import { castElements } from '../cast.ts';
 import type { ReadInto } from '../checkpoint.ts';
-import type { DigestKind, Digests } from '../digest/digests.ts';
+import { type DigestKind, type Digests, digestsHere } from '../digest/digests.ts';
 import { openDigests } from '../digest/node.ts';
 import { breather, fillTile, type OutputFile, TILE_BYTES, tilesOf } from '../execute.ts';
 import type { RankTensor } from '../rank-plan.ts';
@@ -21,6 +21,8 @@ export interface StageIo {
   onBytes?(bytes: number, path: string): void;
   /** Default sha256. */
   readonly digest?: DigestKind;
+  /** As in `ExecuteOptions`. */
+  readonly hasOwnDigests?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -38,7 +40,8 @@ export interface WrittenRankFile {
 export async function writeStage(targets: readonly StageFile[], io: StageIo): Promise<WrittenRankFile[]> {
   const onTile = await breather(io.signal);
   const files: OpenRankFile[] = [];
-  const digests = openDigests(io.digest ?? 'sha256', targets.reduce(addBytes, 0), TILE_BYTES);
+  const { digest: kind = 'sha256', hasOwnDigests = false } = io;
+  const digests = hasOwnDigests ? digestsHere(kind) : openDigests(kind, targets.reduce(addBytes, 0), TILE_BYTES);
   try {
     for (const target of targets) files.push(await openRankFile(target, io, digests));
     for (const round of roundsOf(targets)) {

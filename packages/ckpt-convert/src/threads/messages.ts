@@ -4,28 +4,38 @@ import type { OpenCheckpointOptions } from '../checkpoint.ts';
 import type { TensorChoice } from '../choose-tensors.ts';
 import type { DigestKind } from '../digest/digests.ts';
 import type { WrittenFile } from '../execute.ts';
+import type { ReshardOptions } from '../reshard.ts';
+import type { ToMegatronOptions } from '../to-megatron.ts';
 
-/** What a thread needs to open the checkpoint and plan the conversion again, which is less than a plan is. */
+/** What a thread needs to open the source and plan the conversion again, which is less than a plan is. */
+export type ThreadTask =
+  | {
+      readonly command: 'to-hf';
+      /** The directory of the iteration. */
+      readonly source: string;
+      readonly open: OpenCheckpointOptions;
+      readonly choice: TensorChoice;
+      readonly cast: CastOptions;
+      readonly maxShardBytes: number;
+    }
+  | { readonly command: 'to-megatron'; readonly source: string; readonly options: ToMegatronOptions }
+  | { readonly command: 'reshard'; readonly source: string; readonly options: ReshardOptions };
+
 export interface ThreadSetup {
-  /** The directory of the iteration. */
-  readonly source: string;
-  readonly open: OpenCheckpointOptions;
-  readonly choice: TensorChoice;
-  readonly cast: CastOptions;
-  readonly maxShardBytes: number;
+  readonly task: ThreadTask;
   /** The digest of the plan, which must come out again. */
   readonly plan: string;
-  /** Where the output shards are written. */
+  /** Where the files are written. */
   readonly folder: string;
   readonly digest: DigestKind;
 }
 
-/** Asks for one output shard. */
+/** Asks for one file of the output. */
 export interface ThreadRequest {
-  readonly shard: string;
+  readonly name: string;
 }
 
-/** Bytes of the output shard that are done, at the end the file, or why there is none. */
+/** Bytes of the file that are done, at the end the file, or why there is none. */
 export interface ThreadReply {
   readonly doneBytes?: number;
   readonly file?: WrittenFile;

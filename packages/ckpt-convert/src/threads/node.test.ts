@@ -85,14 +85,13 @@ describe('a conversion by several threads', () => {
 
 describe('executeInThreads', () => {
   const shards = [1, 2].map((number) => ({ name: `model-0000${number}`, tensors: [], byteLength: 1 }));
-  const setup = (changes: Partial<ThreadSetup>): ThreadSetup => ({
-    source: join(source, 'iter_0000007'),
-    ...{ open: {}, choice: {}, cast: {}, maxShardBytes, plan: 'another', folder: source, digest: 'sha256' },
-    ...changes,
+  const setup = (from = join(source, 'iter_0000007')): ThreadSetup => ({
+    task: { command: 'to-hf', source: from, ...{ open: {}, choice: {}, cast: {}, maxShardBytes } },
+    ...{ plan: 'another', folder: source, digest: 'sha256' },
   });
 
   it('refuses a source that gives another plan than the one that was made', async () => {
-    await expect(executeInThreads(shards, setup({}), 2, {})).rejects.toThrow(
+    await expect(executeInThreads(shards, setup(), 2, {})).rejects.toThrow(
       expect.objectContaining({ code: 'CPT_INPUT_RESUME_MISMATCH' }),
     );
   });
@@ -100,7 +99,7 @@ describe('executeInThreads', () => {
   it('keeps the code of an error that a thread met', async () => {
     await withDirectory(async (root) => {
       await mkdir(join(root, 'empty'));
-      await expect(executeInThreads(shards, setup({ source: join(root, 'empty') }), 1, {})).rejects.toThrow(
+      await expect(executeInThreads(shards, setup(join(root, 'empty')), 1, {})).rejects.toThrow(
         expect.objectContaining({ code: expect.stringMatching(/^CPT_/), message: expect.stringContaining('empty') }),
       );
     });

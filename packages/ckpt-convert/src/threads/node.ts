@@ -1,15 +1,20 @@
 import { Worker } from 'node:worker_threads';
-import type { OutputShard } from '@pai-cpt/safetensors';
 import type { ExecuteOptions, WrittenFile } from '../execute.ts';
 import { fromThreadError, type ThreadReply, type ThreadRequest, type ThreadSetup } from './messages.ts';
 
+/** A file of the output. */
+interface PlannedFile {
+  readonly name: string;
+  readonly byteLength: number;
+}
+
 /**
- * Writes the output shards of a plan in up to `count` threads, each of which opens the checkpoint and plans by itself. The files are
+ * Writes the files of a plan in up to `count` threads, each of which opens the source and plans by itself. The files are
  * those that one thread writes; `onFile` is called in the order in which they are finished.
  * @throws what `executePlan` throws, as CptError; `signal.reason` at once, with the threads gone.
  */
 export async function executeInThreads(
-  outputShards: readonly OutputShard[],
+  files: readonly PlannedFile[],
   setup: ThreadSetup,
   count: number,
   options: ExecuteOptions,
@@ -17,9 +22,9 @@ export async function executeInThreads(
   const { finished, signal } = options;
   signal?.throwIfAborted();
   const written = new Map(finished);
-  const work = outputShards.filter(({ name }) => !written.has(name));
-  const sum = (shards: readonly OutputShard[]) => shards.reduce((total, { byteLength }) => total + byteLength, 0);
-  const totalBytes = sum(outputShards);
+  const work = files.filter(({ name }) => !written.has(name));
+  const sum = (some: readonly PlannedFile[]) => some.reduce((total, { byteLength }) => total + byteLength, 0);
+  const totalBytes = sum(files);
   let finishedBytes = totalBytes - sum(work);
   const partBytes = new Map<string, number>();
   const tell = (file: string) => {
@@ -57,15 +62,15 @@ export async function executeInThreads(
     await Promise.all(threads.map((thread) => thread.close()));
     await Promise.allSettled(runs);
   }
-  return outputShards.map(({ name }) => written.get(name) as WrittenFile);
+  return files.map(({ name }) => written.get(name) as WrittenFile);
 }
 
-interface ShardThread {
-  write(shard: string, onProgress: (doneBytes: number) => void): Promise<WrittenFile>;
+interface FileThread {
+  write(name: string, onProgress: (doneBytes: number) => void): Promise<WrittenFile>;
   close(): Promise<void>;
 }
 
-function startThread(setup: ThreadSetup): ShardThread {
+function startThread(setup: ThreadSetup): FileThread {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const worker = new Worker(new URL(`./worker/main.${extension}`, import.meta.url), {
     workerData: setup,
@@ -81,7 +86,7 @@ function startThread(setup: ThreadSetup): ShardThread {
   worker.on('error', fail);
   worker.on('exit', () => fail(new Error('a thread of the conversion ended without a word')));
   return {
-    write(shard, onProgress) {
+    write(name, onProgress) {
       return new Promise((resolve, reject) => {
         if (lost !== undefined) return reject(lost);
         const onReply = ({ doneBytes, file, error }: ThreadReply) => {
@@ -90,7 +95,7 @@ function startThread(setup: ThreadSetup): ShardThread {
           else onProgress(doneBytes ?? 0);
         };
         settle = { onReply, reject };
-        worker.postMessage({ shard } satisfies ThreadRequest);
+        worker.postMessage({ name } satisfies ThreadRequest);
       });
     },
     async close() {
