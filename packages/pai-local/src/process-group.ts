@@ -64,8 +64,6 @@ export function startProcessGroup(options: {
     signalGroup(pid, 'SIGTERM');
     for (; graceLeftMs > 0 && isGroupAlive(pid); graceLeftMs -= POLL_MS) await clock.sleep(POLL_MS);
     signalGroup(pid, 'SIGKILL');
-    // A killed process gives back its memory and closes its pipes before it is gone.
-    for (let leftMs = DRAIN_MS; leftMs > 0 && isGroupAlive(pid); leftMs -= POLL_MS) await clock.sleep(POLL_MS);
   }
   const exited = finish();
   return {

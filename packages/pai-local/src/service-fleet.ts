@@ -33,6 +33,8 @@ const GRACE_MS = 5000;
 export function createFleet(host: Host, service: ServiceRecord, report: FleetReport, signal: AbortSignal): Fleet {
   const { clock, paceMs } = host;
   let alive: Instance[] = [];
+  /** Told to end, and perhaps not gone yet. */
+  const leaving = new Set<Instance>();
   const restarts = new Map<string, number>();
   let turn = 0;
   let wake = () => {};
@@ -42,10 +44,12 @@ export function createFleet(host: Host, service: ServiceRecord, report: FleetRep
   const countReady = () => report.count(alive.filter(({ readyAt }) => readyAt !== undefined).length);
   const ofVersion = () => alive.filter(({ version }) => version === service.version);
 
-  async function end(instances: readonly Instance[]): Promise<void> {
+  async function end(instances: readonly Instance[], graceMs = GRACE_MS): Promise<void> {
     alive = alive.filter((instance) => !instances.includes(instance));
     countReady();
-    await Promise.all(instances.map(({ process }) => process.terminate(GRACE_MS)));
+    for (const instance of instances) leaving.add(instance);
+    await Promise.all(instances.map(({ process }) => process.terminate(graceMs)));
+    for (const instance of instances) leaving.delete(instance);
   }
   /** As `end`, but what an instance is answering now it answers to the end, unless that takes long. */
   async function retire(instances: readonly Instance[]): Promise<void> {
@@ -143,12 +147,8 @@ export function createFleet(host: Host, service: ServiceRecord, report: FleetRep
       const open = alive.filter(({ readyAt }) => readyAt !== undefined && clock.now() >= readyAt + paceMs);
       return open.length === 0 ? undefined : open[turn++ % open.length]?.port;
     },
-    terminate: async (graceMs) => {
-      const all = alive;
-      alive = [];
-      countReady();
-      await Promise.all(all.map(({ process }) => process.terminate(graceMs)));
-    },
+    // Also a second caller waits until they are gone.
+    terminate: (graceMs) => end([...alive, ...leaving], graceMs),
   };
 }
 

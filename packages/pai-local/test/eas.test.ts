@@ -16,6 +16,7 @@ const { parseArgs } = require('node:util');
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { port: { type: 'string' } } });
 const model = readFileSync(positionals[0] + '/model.txt', 'utf8');
 console.log('loading ' + model + ' as ' + process.pid);
+process.on('SIGTERM', () => setTimeout(process.exit, 200)); // as one that ends what it is doing
 let isReady = false;
 setTimeout(() => { isReady = true; console.log('ready'); }, 50);
 createServer((request, response) => {
